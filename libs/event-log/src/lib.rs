@@ -1,0 +1,198 @@
+//! The ordered, durable, append-only log that everything in the hub is folded from.
+//!
+//! Streams are divided into partitions; an entry's place is its stream, partition and index, and indexes have no gaps. An append is
+//! acknowledged when it is durable. Readers see durable entries only and check that each index follows its predecessor; whatever is torn,
+//! missing or damaged is a typed value, never skipped.
+//!
+//! [`EventLog`] is the surface: [`Embedded`] keeps the log in the files of one folder. `change`, `control` and `rejected` share one physical
+//! sequence, hence one flush; `access` has its own, with its own retention.
+//!
+//! Invariants of the embedded log:
+//! - a group (the calls that one flush made durable) is in the log wholly or not at all, hence so is every call, per sequence;
+//! - a group is written only after the one before it was flushed; after a failed write or flush nothing is acknowledged any more;
+//! - append times never go back within a sequence;
+//! - what was acknowledged is never cut: opening cuts only a group that is provably unfinished, and reports it;
+//! - memory is bounded by [`Tuning`], whatever the size of the log, but for some hundred bytes per segment file.
+//!
+//! Signing: an append's entries are one group's, so that a caller who wants one signature for many changes gathers them into one call while
+//! the last call is under way, and signs when it returns. The log itself signs nothing.
+//!
+//! Deliberately absent: what an entry means (crate `record`), receipts and trees (crate `ledger`), deletion of single entries.
+
+mod embedded;
+mod error;
+mod frame;
+mod index;
+mod manifest;
+mod options;
+mod reader;
+mod recover;
+mod segment;
+mod track;
+mod types;
+mod walk;
+mod writer;
+
+use std::time::Duration;
+
+use record::{Index, Partition, Position, Positions, Stream, Timestamp};
+
+pub use embedded::Embedded;
+pub use error::{AppendError, Damage, Flaw, OpenError, ReadError, RetainError};
+pub use options::{Clock, LogOptions, SEGMENT_BYTES_MAX, SEGMENT_BYTES_MIN, Tuning};
+pub use reader::EmbeddedReader;
+pub use types::{
+    APPEND_BYTES_MAX, APPEND_ENTRIES_MAX, Append, Appended, ENTRY_BYTES_MAX, Locator, Logged, PartitionCounts,
+    ReadBatch, Recovered, StreamSet,
+};
+
+/// A log. Cheap to clone; all clones are one log.
+#[derive(Debug, Clone)]
+pub enum EventLog {
+    /// In the files of one folder, for one process.
+    Embedded(Embedded),
+}
+
+impl EventLog {
+    /// Appends entries, in order, and returns when they are durable, one result per entry in the same order.
+    ///
+    /// All or nothing per sequence (`access` against the rest), also across a crash. Waits for room when too much is queued. A call
+    /// that is dropped while it waits for the flush, or fails other than by an error that says nothing was written, may have been appended.
+    ///
+    /// # Errors
+    /// [`AppendError`].
+    pub async fn append(&self, batch: Vec<Append>) -> Result<Vec<Appended>, AppendError> {
+        match self {
+            Self::Embedded(log) => log.append(batch).await,
+        }
+    }
+
+    /// How many partitions each stream has.
+    pub fn partitions(&self) -> PartitionCounts {
+        match self {
+            Self::Embedded(log) => log.partitions(),
+        }
+    }
+
+    /// The durable end of every partition (exclusive).
+    pub fn ends(&self) -> Positions {
+        match self {
+            Self::Embedded(log) => log.ends(),
+        }
+    }
+
+    /// The first index of every partition that retention has kept.
+    pub fn first(&self) -> Positions {
+        match self {
+            Self::Embedded(log) => log.first(),
+        }
+    }
+
+    /// The entry at a locator that this log gave out, with its checksum checked. Blocks on the disk; takes no lock while it reads.
+    ///
+    /// # Errors
+    /// [`ReadError::NotFound`] when no durable entry is there, [`ReadError::Damaged`], [`ReadError::Io`].
+    pub fn read(&self, locator: Locator) -> Result<Logged, ReadError> {
+        match self {
+            Self::Embedded(log) => log.read(locator),
+        }
+    }
+
+    /// The entry at a position. Blocks on the disk, longer than [`EventLog::read`].
+    ///
+    /// # Errors
+    /// [`ReadError::BeyondEnd`], [`ReadError::Expired`], and as [`EventLog::read`].
+    pub fn read_position(&self, position: Position) -> Result<Logged, ReadError> {
+        match self {
+            Self::Embedded(log) => log.read_position(position),
+        }
+    }
+
+    /// The first index of a partition whose entry was appended at or after `at`; the end when there is none. Blocks on the disk.
+    ///
+    /// # Errors
+    /// [`ReadError`].
+    pub fn find_time(&self, stream: Stream, partition: Partition, at: Timestamp) -> Result<Index, ReadError> {
+        match self {
+            Self::Embedded(log) => log.find_time(stream, partition, at),
+        }
+    }
+
+    /// Reads the given streams from the given positions on, each partition in order. Streams outside the set are not looked at in `from`.
+    ///
+    /// # Errors
+    /// [`ReadError::BeyondEnd`] when this log ends before a position; [`ReadError::Expired`] when it begins after one.
+    pub fn reader(&self, from: &Positions, streams: StreamSet) -> Result<Reader, ReadError> {
+        match self {
+            Self::Embedded(log) => log.reader(from, streams).map(Reader::Embedded),
+        }
+    }
+
+    /// Waits until some partition of these streams ends after `seen`; `false` when the log was closed instead.
+    pub async fn wait_beyond(&self, seen: &Positions, streams: StreamSet) -> bool {
+        match self {
+            Self::Embedded(log) => log.wait_beyond(seen, streams).await,
+        }
+    }
+
+    /// Lets go of `access` entries that were appended before a time, as far as whole segments hold nothing else. Returns how many went.
+    ///
+    /// # Errors
+    /// [`RetainError`]; the segments before it are gone.
+    pub fn retain_access(&self, before: Timestamp) -> Result<u32, RetainError> {
+        match self {
+            Self::Embedded(log) => log.retain_access(before),
+        }
+    }
+
+    /// Lets go of the oldest `access` segments until at most `bytes_max` remain. Returns how many went.
+    ///
+    /// # Errors
+    /// As [`EventLog::retain_access`].
+    pub fn retain_access_bytes(&self, bytes_max: u64) -> Result<u32, RetainError> {
+        match self {
+            Self::Embedded(log) => log.retain_access_bytes(bytes_max),
+        }
+    }
+
+    /// Writes what is queued and takes nothing more. Reading goes on; the folder stays in use until the last clone and reader are dropped.
+    pub async fn close(&self) {
+        match self {
+            Self::Embedded(log) => log.close().await,
+        }
+    }
+}
+
+/// Reads entries in order, on a thread of its own: its methods block on the disk or the network.
+#[derive(Debug)]
+pub enum Reader {
+    /// Of the embedded log.
+    Embedded(EmbeddedReader),
+}
+
+impl Reader {
+    /// The next entries, at most `max_entries` and, unless a single one is larger, at most `max_bytes` of payload. Does not wait: empty at the
+    /// durable end.
+    ///
+    /// # Errors
+    /// [`ReadError`]. The reader stays before what it could not read: the same error comes again.
+    pub fn next_batch(&mut self, max_entries: usize, max_bytes: usize) -> Result<ReadBatch, ReadError> {
+        match self {
+            Self::Embedded(reader) => reader.next_batch(max_entries, max_bytes),
+        }
+    }
+
+    /// Blocks until there may be more to read, at most `timeout`. Says whether there may be.
+    pub fn wait(&self, timeout: Duration) -> bool {
+        match self {
+            Self::Embedded(reader) => reader.wait(timeout),
+        }
+    }
+
+    /// The positions after what was given out, to resume from.
+    pub fn positions(&self) -> &Positions {
+        match self {
+            Self::Embedded(reader) => reader.positions(),
+        }
+    }
+}
