@@ -1,0 +1,301 @@
+//! The container of one fold's views: store, dense files, posting index, under one manifest and one lock.
+
+mod meta;
+mod open;
+mod reader;
+mod txn;
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use crate::batch::{Batch, Durability};
+use crate::checkpoint;
+use crate::dense::{DenseFile, DenseTable};
+use crate::error::Error;
+use crate::manifest::Manifest;
+use crate::posting::{DeadNodes, PostingIndex};
+use crate::store::{Store, StoreKind};
+use crate::table::Table;
+use meta::{Checkpoint, Lengths};
+
+pub use meta::Committed;
+pub use open::{OpenError, Opened};
+pub use reader::{Reader, View};
+pub use txn::Txn;
+
+/// Nodes whose postings are restored between two chances to write a run.
+const RESTORE_NODES: u32 = 4096;
+
+/// How a view store is laid out in memory and on disk.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Options {
+    /// Which key-value store holds the tables.
+    pub store: StoreKind,
+    /// Memory of the key-value store, in bytes: cached blocks and unflushed writes. At least 16 MiB count.
+    pub cache_bytes: u64,
+    /// Memory for cached blocks of the dense files, in bytes.
+    pub dense_cache_bytes: u64,
+    /// Dense rows that wait in memory, in bytes, before a checkpoint carries them into the files. A batch may pass
+    /// it by its own size. After a crash as much is read again.
+    pub overlay_bytes_max: usize,
+    /// Postings in memory before they are written as a run; about 40 bytes each, and twice that while one is written.
+    pub front_postings_max: usize,
+    /// What a commit waits for.
+    pub durability: Durability,
+}
+
+impl Default for Options {
+    /// fjall with 128 MiB, 64 MiB for dense blocks, 32 MiB of overlay, 2^20 postings, buffered commits.
+    fn default() -> Self {
+        Self {
+            store: StoreKind::Fjall,
+            cache_bytes: 128 << 20,
+            dense_cache_bytes: 64 << 20,
+            overlay_bytes_max: 32 << 20,
+            front_postings_max: 1 << 20,
+            durability: Durability::Buffered,
+        }
+    }
+}
+
+/// What a store must match to be used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Expect {
+    /// Version of the fold; any change of what it stores raises it.
+    pub fold_version: u32,
+    /// Identity of the log that the views are built from.
+    pub log_id: [u8; 16],
+}
+
+/// An open view store: the single writer's handle. Queries read through a [`Reader`].
+pub struct ViewStore {
+    dir: PathBuf,
+    options: Options,
+    manifest: Manifest,
+    store: Arc<Store>,
+    /// In the order of [`DenseTable::ALL`].
+    files: Vec<DenseFile>,
+    postings: PostingIndex,
+    committed: Committed,
+    /// Batches since the last checkpoint that have a redo row.
+    redo: Vec<u64>,
+    poisoned: bool,
+    /// Keeps other processes out; released last.
+    _lock: File,
+}
+
+impl ViewStore {
+    /// Opens the store in `dir`. A directory that is absent or empty becomes a new store; anything else is either
+    /// what its manifest and `expect` say, or refused.
+    ///
+    /// After a crash the committed dense rows are read from the store's redo rows. Postings of the last nodes may
+    /// be missing: call [`ViewStore::restore_postings`] before the first batch.
+    ///
+    /// # Errors
+    ///
+    /// [`OpenError`] says why the store is refused, and what to do.
+    pub fn open(dir: &Path, options: Options, expect: Expect) -> Result<Opened, OpenError> {
+        open::open(dir, &options, &expect)
+    }
+
+    /// Deletes the store in `dir`, so that it can be built anew. It is first renamed to `<dir>.discarded`: a crash
+    /// on the way never leaves half a store under its name.
+    ///
+    /// # Errors
+    ///
+    /// [`OpenError::Locked`] when a process has it open; [`OpenError::NotAStore`] when the directory holds anything
+    /// that is not part of a view store, and then nothing is deleted.
+    pub fn discard(dir: &Path) -> Result<(), OpenError> {
+        open::discard(dir)
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "the parts are put together in one place, here")]
+    fn new(
+        dir: &Path,
+        lock: File,
+        manifest: Manifest,
+        options: &Options,
+        store: Arc<Store>,
+        files: Vec<DenseFile>,
+        postings: PostingIndex,
+        committed: Committed,
+        redo: Vec<u64>,
+    ) -> Self {
+        let (dir, options) = (dir.to_owned(), options.clone());
+        Self { dir, options, manifest, store, files, postings, committed, redo, poisoned: false, _lock: lock }
+    }
+
+    /// The last committed batch.
+    #[must_use]
+    pub const fn committed(&self) -> &Committed {
+        &self.committed
+    }
+
+    /// Which key-value store holds the tables.
+    #[must_use]
+    pub fn kind(&self) -> StoreKind {
+        self.store.kind()
+    }
+
+    /// A handle for queries on other threads. It keeps the key-value store open: drop all readers before the
+    /// directory is opened again in the same process.
+    #[must_use]
+    pub fn reader(&self) -> Reader {
+        Reader::new(Arc::clone(&self.store))
+    }
+
+    /// Number of committed rows in a dense file.
+    #[must_use]
+    pub fn dense_len(&self, table: DenseTable) -> u32 {
+        self.file(table).committed_len()
+    }
+
+    /// Copies a committed dense row into `row`.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NoSuchRow`] past the end; [`Error::DamagedBlock`] when the file is damaged.
+    ///
+    /// # Panics
+    ///
+    /// When `row` is not of the table's row size.
+    pub fn dense_get(&self, table: DenseTable, number: u32, row: &mut [u8]) -> Result<(), Error> {
+        self.file(table).get(number, row)
+    }
+
+    /// Nodes whose postings are on disk: all below this number.
+    #[must_use]
+    pub fn covered_nodes(&self) -> u32 {
+        self.postings.covered_nodes()
+    }
+
+    /// Inserts the postings that no run holds, those of the nodes from [`ViewStore::covered_nodes`] on, by deriving
+    /// them from the feature rows: `keys` adds the blocking keys of a row to the list. Does nothing when called again.
+    ///
+    /// # Errors
+    ///
+    /// As [`ViewStore::dense_get`], or when a run cannot be written.
+    pub fn restore_postings(&mut self, keys: impl FnMut(u32, &[u8], &mut Vec<u64>)) -> Result<(), Error> {
+        let restored = self.restore(keys);
+        self.poisoned |= restored.is_err();
+        restored
+    }
+
+    fn restore(&mut self, mut keys: impl FnMut(u32, &[u8], &mut Vec<u64>)) -> Result<(), Error> {
+        let mut row = vec![0; DenseTable::NodeFeature.row_bytes()];
+        let mut found = Vec::new();
+        for node in self.postings.known_nodes()..self.dense_len(DenseTable::NodeFeature) {
+            self.file(DenseTable::NodeFeature).get(node, &mut row)?;
+            found.clear();
+            keys(node, &row, &mut found);
+            for key in &found {
+                self.postings.insert(*key, node);
+            }
+            if (node + 1).is_multiple_of(RESTORE_NODES) {
+                self.keep_postings(node + 1)?;
+            }
+        }
+        self.keep_postings(self.dense_len(DenseTable::NodeFeature))
+    }
+
+    /// From now on merges leave out the postings of nodes that `dead` names.
+    pub fn set_dead_nodes(&mut self, dead: DeadNodes) {
+        self.postings.set_dead_nodes(dead);
+    }
+
+    /// Begins a batch.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Poisoned`] after a failed commit; [`Error::PostingsNotRestored`] when postings of committed nodes are
+    /// missing.
+    pub fn begin(&mut self) -> Result<Txn<'_>, Error> {
+        self.check_poison()?;
+        let (covered, nodes) = (self.postings.known_nodes(), self.dense_len(DenseTable::NodeFeature));
+        if covered < nodes {
+            return Err(Error::PostingsNotRestored { covered, nodes });
+        }
+        Ok(Txn::new(self))
+    }
+
+    /// Puts everything committed on disk and carries the dense rows into their files. Happens by itself when the
+    /// overlay is full.
+    ///
+    /// # Errors
+    ///
+    /// Any; the store is then poisoned.
+    pub fn checkpoint(&mut self) -> Result<(), Error> {
+        self.check_poison()?;
+        let done = self.carry_out_checkpoint();
+        self.poisoned |= done.is_err();
+        done
+    }
+
+    /// Closes the store with nothing left to redo or to restore. Dropping it instead is safe, and costs the next
+    /// start as much as a crash.
+    ///
+    /// # Errors
+    ///
+    /// As [`ViewStore::checkpoint`].
+    pub fn close(mut self) -> Result<(), Error> {
+        self.checkpoint()?;
+        let store = Arc::clone(&self.store);
+        let nodes = self.postings.known_nodes();
+        self.postings.flush_all(nodes, &mut || store.persist())
+    }
+
+    fn commit(&mut self, batch: Batch, committed: Committed, has_redo: bool) -> Result<(), Error> {
+        let number = committed.batch;
+        self.store.commit(batch, self.options.durability)?;
+        self.committed = committed;
+        if has_redo {
+            self.redo.push(number);
+        }
+        self.files.iter_mut().for_each(DenseFile::keep_changes);
+        self.keep_postings(self.dense_len(DenseTable::NodeFeature))?;
+        let waiting: usize = self.files.iter().map(DenseFile::overlay_bytes).sum();
+        if waiting > self.options.overlay_bytes_max { self.carry_out_checkpoint() } else { Ok(()) }
+    }
+
+    fn keep_postings(&mut self, nodes: u32) -> Result<(), Error> {
+        let store = Arc::clone(&self.store);
+        self.postings.keep_changes(nodes, &mut || store.persist())
+    }
+
+    fn carry_out_checkpoint(&mut self) -> Result<(), Error> {
+        self.store.persist()?;
+        self.manifest.held_batches = self.committed.batch;
+        self.manifest.write(&self.dir)?;
+        checkpoint::carry(&self.dir, &mut self.files)?;
+        let mut batch = Batch::new();
+        Checkpoint { batch: self.committed.batch, lengths: self.lengths() }.put(&mut batch);
+        for number in self.redo.drain(..) {
+            batch.delete(Table::Redo, &number.to_be_bytes());
+        }
+        self.store.commit(batch, Durability::Buffered)?;
+        self.files.iter_mut().for_each(DenseFile::settle);
+        Ok(())
+    }
+
+    fn undo_changes(&mut self) {
+        self.files.iter_mut().for_each(DenseFile::undo_changes);
+        self.postings.undo_changes();
+    }
+
+    fn check_poison(&self) -> Result<(), Error> {
+        if self.poisoned { Err(Error::Poisoned) } else { Ok(()) }
+    }
+
+    fn lengths(&self) -> Lengths {
+        DenseTable::ALL.map(|table| self.file(table).len())
+    }
+
+    fn file(&self, table: DenseTable) -> &DenseFile {
+        &self.files[usize::from(table.number()) - 1]
+    }
+
+    fn file_mut(&mut self, table: DenseTable) -> &mut DenseFile {
+        &mut self.files[usize::from(table.number()) - 1]
+    }
+}

@@ -1,0 +1,345 @@
+//! The container as its callers use it: batches, undoing, reopening, refusing, discarding.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+use std::sync::Arc;
+
+use view_store::{DenseTable, Error, Expect, Found, KeyRange, OpenError, Opened, Options, StoreKind, Table, ViewStore};
+
+const EXPECT: Expect = Expect { fold_version: 3, log_id: [9; 16] };
+const KINDS: [StoreKind; 2] = [StoreKind::Fjall, StoreKind::Sled];
+
+fn small(store: StoreKind) -> Options {
+    Options {
+        store,
+        cache_bytes: 16 << 20,
+        dense_cache_bytes: 64 << 10,
+        overlay_bytes_max: 20_000,
+        front_postings_max: 500,
+        ..Options::default()
+    }
+}
+
+fn open(dir: &Path, kind: StoreKind) -> Result<Opened, OpenError> {
+    ViewStore::open(dir, small(kind), EXPECT)
+}
+
+fn resume(dir: &Path, kind: StoreKind) -> ViewStore {
+    match open(dir, kind).expect("a sound store") {
+        Opened::Resumed(mut store) => {
+            store.restore_postings(|_, row, keys| keys.extend(keys_of(row))).expect("a sound store");
+            store
+        }
+        Opened::Fresh(_) => panic!("a store with batches was opened as new"),
+    }
+}
+
+fn feature(node: u32) -> [u8; 96] {
+    let mut row = [0; 96];
+    row[..4].copy_from_slice(&node.to_le_bytes());
+    row
+}
+
+/// Two keys: one shared by ten nodes, one of the node alone.
+fn keys_of(row: &[u8]) -> [u64; 2] {
+    let node = u64::from(u32::from_le_bytes(row[..4].try_into().expect("four bytes")));
+    [(node / 10).wrapping_mul(0x9e37_79b9_7f4a_7c15), (node + 1_000_000).wrapping_mul(0xd6e8_feb8_6659_fd93)]
+}
+
+fn state(node: u32, round: u32) -> [u8; 16] {
+    let mut row = [0; 16];
+    row[..4].copy_from_slice(&node.to_le_bytes());
+    row[4..8].copy_from_slice(&round.to_le_bytes());
+    row
+}
+
+/// One batch: `count` new nodes, and every seventh old one gets a new state.
+fn batch(store: &mut ViewStore, count: u32) -> u64 {
+    let round = u32::try_from(store.committed().batch).expect("few") + 1;
+    let mut txn = store.begin().expect("not poisoned");
+    let nodes = txn.dense_len(DenseTable::NodeFeature);
+    for node in nodes..nodes + count {
+        assert_eq!(txn.dense_append(DenseTable::NodeFeature, &feature(node)).expect("room"), node);
+        txn.dense_put(DenseTable::NodeState, node, &state(node, round)).expect("room");
+        for key in keys_of(&feature(node)) {
+            txn.insert_posting(key, node);
+        }
+        txn.put(Table::Head, &node.to_be_bytes(), &round.to_be_bytes());
+    }
+    for node in (0..nodes).filter(|node| (node + round).is_multiple_of(7)) {
+        txn.dense_put(DenseTable::NodeState, node, &state(node, round)).expect("the row exists");
+        txn.put(Table::Head, &node.to_be_bytes(), &round.to_be_bytes());
+    }
+    txn.commit(&round.to_le_bytes(), &[round as u8; 32]).expect("a sound disk")
+}
+
+/// Dense rows, postings and tables tell the same of every node.
+fn check(store: &mut ViewStore) {
+    let nodes = store.dense_len(DenseTable::NodeFeature);
+    let heads: BTreeMap<Vec<u8>, Vec<u8>> = {
+        let txn = store.begin().expect("not poisoned");
+        let rows = txn.range(Table::Head, KeyRange::All, usize::MAX).expect("sound");
+        rows.into_iter().map(|(key, value)| (key.to_vec(), value.to_vec())).collect()
+    };
+    assert_eq!(heads.len(), nodes as usize);
+    assert_eq!(store.dense_len(DenseTable::NodeState), nodes);
+    let txn = store.begin().expect("not poisoned");
+    let (mut found_feature, mut found_state, mut found) = ([0; 96], [0; 16], Vec::new());
+    for node in 0..nodes {
+        txn.dense_get(DenseTable::NodeFeature, node, &mut found_feature).expect("sound");
+        assert_eq!(found_feature, feature(node));
+        txn.dense_get(DenseTable::NodeState, node, &mut found_state).expect("sound");
+        let round = u32::from_be_bytes(heads[&node.to_be_bytes()[..]][..].try_into().expect("four bytes"));
+        assert_eq!(found_state, state(node, round));
+        let [shared, own] = keys_of(&found_feature);
+        found.clear();
+        assert_eq!(txn.lookup(own, 10, &mut found).expect("sound"), Found::All);
+        assert_eq!(found, [node]);
+        found.clear();
+        assert_eq!(txn.lookup(shared, 100, &mut found).expect("sound"), Found::All);
+        found.sort_unstable();
+        let first = node / 10 * 10;
+        assert_eq!(found, (first..(first + 10).min(nodes)).collect::<Vec<_>>());
+    }
+}
+
+#[test]
+fn handles_may_be_shared_by_threads() {
+    fn is_sync<T: Send + Sync>() {}
+    is_sync::<ViewStore>();
+    is_sync::<view_store::Txn<'_>>();
+    is_sync::<view_store::Reader>();
+    is_sync::<view_store::View>();
+}
+
+#[test]
+fn batches_survive_checkpoints_merges_and_reopening() {
+    for kind in KINDS {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let dir = dir.path().join("views");
+        let mut store = match open(&dir, kind).expect("an empty directory") {
+            Opened::Fresh(store) => store,
+            Opened::Resumed(_) => panic!("nothing is there yet"),
+        };
+        for round in 1..=25 {
+            assert_eq!(batch(&mut store, 97), round);
+        }
+        check(&mut store);
+        assert!(store.covered_nodes() > 0, "the front has been flushed");
+        drop(store); // as a crash leaves it: nothing is closed
+        let mut store = resume(&dir, kind);
+        assert_eq!(store.committed().batch, 25);
+        assert_eq!(store.committed().positions, 25u32.to_le_bytes());
+        assert_eq!(store.committed().digest, [25; 32]);
+        check(&mut store);
+        batch(&mut store, 1000);
+        store.close().expect("a sound disk");
+        let mut store = resume(&dir, kind);
+        assert_eq!(store.covered_nodes(), 25 * 97 + 1000);
+        check(&mut store);
+    }
+}
+
+#[test]
+fn dropped_batch_leaves_no_trace() {
+    for kind in KINDS {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let mut store = open(dir.path(), kind).expect("an empty directory").into_store();
+        batch(&mut store, 20);
+        {
+            let mut txn = store.begin().expect("not poisoned");
+            let node = txn.dense_append(DenseTable::NodeFeature, &[1; 96]).expect("room");
+            txn.dense_put(DenseTable::NodeState, 3, &[1; 16]).expect("the row exists");
+            txn.dense_put(DenseTable::NodeState, 3, &[2; 16]).expect("the row exists");
+            txn.dense_append(DenseTable::NodeState, &[1; 16]).expect("room");
+            txn.insert_posting(keys_of(&feature(3))[1], node);
+            txn.delete(Table::Head, &3u32.to_be_bytes());
+            txn.put(Table::Head, b"new", b"row");
+        }
+        check(&mut store);
+        batch(&mut store, 20);
+        check(&mut store);
+    }
+}
+
+#[test]
+fn open_batch_reads_its_own_writes() {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let mut store = open(dir.path(), StoreKind::Fjall).expect("an empty directory").into_store();
+    batch(&mut store, 5);
+    let reader = store.reader();
+    let mut txn = store.begin().expect("not poisoned");
+    txn.put(Table::Head, &9u32.to_be_bytes(), b"nine");
+    txn.put(Table::Head, &1u32.to_be_bytes(), b"one");
+    txn.delete(Table::Head, &0u32.to_be_bytes());
+    assert_eq!(txn.get(Table::Head, &9u32.to_be_bytes()).expect("sound").as_deref(), Some(&b"nine"[..]));
+    assert_eq!(txn.get(Table::Head, &0u32.to_be_bytes()).expect("sound"), None);
+    let found = txn.range(Table::Head, KeyRange::All, 2).expect("sound");
+    let found: Vec<&[u8]> = found.iter().map(|(key, _)| &key[..]).collect();
+    assert_eq!(found, [1u32.to_be_bytes(), 2u32.to_be_bytes()]);
+    let view = reader.view().expect("sound");
+    assert_eq!(view.get(Table::Head, &9u32.to_be_bytes()).expect("sound"), None);
+    assert_eq!((view.committed().batch, &view.committed().positions[..]), (1, &1u32.to_le_bytes()[..]));
+    txn.commit(b"p2", b"d2").expect("a sound disk");
+    assert_eq!(view.get(Table::Head, &9u32.to_be_bytes()).expect("sound"), None);
+    let view = reader.view().expect("sound");
+    assert_eq!(view.get(Table::Head, &9u32.to_be_bytes()).expect("sound").as_deref(), Some(&b"nine"[..]));
+    assert_eq!((view.committed().batch, &view.committed().digest[..]), (2, &b"d2"[..]));
+}
+
+#[test]
+fn batch_is_refused_until_postings_are_restored() {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let mut store = open(dir.path(), StoreKind::Fjall).expect("an empty directory").into_store();
+    batch(&mut store, 5);
+    drop(store);
+    let mut store = open(dir.path(), StoreKind::Fjall).expect("a sound store").into_store();
+    assert!(matches!(store.begin().err(), Some(Error::PostingsNotRestored { covered: 0, nodes: 5 })));
+    store.restore_postings(|_, row, keys| keys.extend(keys_of(row))).expect("sound");
+    check(&mut store);
+}
+
+#[test]
+fn merges_forget_dead_nodes() {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let mut store = open(dir.path(), StoreKind::Fjall).expect("an empty directory").into_store();
+    store.set_dead_nodes(Arc::new(|node| node == 4));
+    let gone = keys_of(&feature(4))[1];
+    for _ in 0..200 {
+        batch(&mut store, 100);
+        let mut found = Vec::new();
+        store.begin().expect("not poisoned").lookup(gone, 10, &mut found).expect("sound");
+        if found.is_empty() {
+            return;
+        }
+    }
+    panic!("20,000 nodes in runs of 250 were never merged");
+}
+
+#[test]
+fn other_log_fold_kind_and_format_are_named() {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    open(dir.path(), StoreKind::Fjall).expect("an empty directory").into_store().close().expect("a sound disk");
+    let with = |expect| ViewStore::open(dir.path(), small(StoreKind::Fjall), expect).err();
+    assert!(matches!(with(Expect { log_id: [8; 16], ..EXPECT }), Some(OpenError::ForeignLog { .. })));
+    let other = with(Expect { fold_version: 4, ..EXPECT }).expect("another fold version is refused");
+    assert!(matches!(other, OpenError::OtherFoldVersion { found: 3, expected: 4, .. }));
+    assert!(other.to_string().contains("rebuild it from the log"));
+    let other = open(dir.path(), StoreKind::Sled).err();
+    let named = Some(OpenError::OtherStoreKind {
+        dir: dir.path().to_owned(),
+        found: StoreKind::Fjall,
+        expected: StoreKind::Sled,
+    });
+    assert_eq!(other.map(|error| error.to_string()), named.map(|error| error.to_string()));
+}
+
+#[test]
+fn emptied_store_is_refused_and_never_taken_for_new() {
+    for kind in KINDS {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let mut store = open(dir.path(), kind).expect("an empty directory").into_store();
+        batch(&mut store, 5);
+        store.close().expect("a sound disk");
+        fs::remove_dir_all(dir.path().join("store")).expect("the store's folder");
+        for _ in 0..2 {
+            assert!(matches!(open(dir.path(), kind).err(), Some(OpenError::Emptied { held_batches: 1, .. })));
+        }
+    }
+}
+
+#[test]
+fn older_copy_of_the_store_is_refused() {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let views = dir.path().join("views");
+    let aside = dir.path().join("aside");
+    let mut store = open(&views, StoreKind::Fjall).expect("an empty directory").into_store();
+    batch(&mut store, 5);
+    store.close().expect("a sound disk");
+    copy(&views.join("store"), &aside);
+    let mut store = resume(&views, StoreKind::Fjall);
+    batch(&mut store, 5);
+    store.close().expect("a sound disk");
+    fs::remove_dir_all(views.join("store")).expect("the store's folder");
+    fs::rename(&aside, views.join("store")).expect("the copy");
+    let refused = open(&views, StoreKind::Fjall).err();
+    assert!(matches!(refused, Some(OpenError::LostBatches { held_batches: 2, found_batches: 1, .. })));
+}
+
+fn copy(from: &Path, to: &Path) {
+    fs::create_dir_all(to).expect("a writable directory");
+    for entry in fs::read_dir(from).expect("a directory") {
+        let entry = entry.expect("an entry");
+        let target = to.join(entry.file_name());
+        if entry.file_type().expect("a type").is_dir() {
+            copy(&entry.path(), &target);
+        } else {
+            fs::copy(entry.path(), target).expect("a file");
+        }
+    }
+}
+
+#[test]
+fn lost_or_damaged_manifest_is_refused() {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    open(dir.path(), StoreKind::Fjall).expect("an empty directory").into_store().close().expect("a sound disk");
+    let manifest = dir.path().join("manifest");
+    let mut bytes = fs::read(&manifest).expect("a manifest");
+    bytes[20] ^= 1;
+    fs::write(&manifest, &bytes).expect("writable");
+    assert!(matches!(open(dir.path(), StoreKind::Fjall).err(), Some(OpenError::Damaged { .. })));
+    fs::remove_file(&manifest).expect("a manifest");
+    assert!(matches!(open(dir.path(), StoreKind::Fjall).err(), Some(OpenError::Damaged { .. })));
+    ViewStore::discard(dir.path()).expect("nobody has it open");
+    assert!(matches!(open(dir.path(), StoreKind::Fjall), Ok(Opened::Fresh(_))));
+}
+
+#[test]
+fn directory_of_somebody_else_is_left_alone() {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    fs::write(dir.path().join("thesis.txt"), "text").expect("writable");
+    assert!(matches!(open(dir.path(), StoreKind::Fjall).err(), Some(OpenError::NotAStore { .. })));
+    assert!(matches!(ViewStore::discard(dir.path()).err(), Some(OpenError::NotAStore { .. })));
+    assert_eq!(fs::read_dir(dir.path()).expect("a directory").count(), 1);
+}
+
+#[test]
+fn store_in_use_is_neither_opened_nor_discarded() {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let store = open(dir.path(), StoreKind::Fjall).expect("an empty directory").into_store();
+    assert!(matches!(open(dir.path(), StoreKind::Fjall).err(), Some(OpenError::Locked { .. })));
+    assert!(matches!(ViewStore::discard(dir.path()).err(), Some(OpenError::Locked { .. })));
+    drop(store);
+    assert!(matches!(open(dir.path(), StoreKind::Fjall), Ok(Opened::Resumed(_))));
+}
+
+#[test]
+fn flipped_bit_in_a_dense_file_or_run_is_named() {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let mut store = open(dir.path(), StoreKind::Fjall).expect("an empty directory").into_store();
+    for _ in 0..10 {
+        batch(&mut store, 100);
+    }
+    store.close().expect("a sound disk");
+    flip(&dir.path().join("node_feature.rows"), 5000);
+    let run = fs::read_dir(dir.path().join("postings")).expect("a directory").next().expect("a run").expect("a run");
+    let last_block = fs::metadata(run.path()).expect("a run").len() - 4000;
+    flip(&run.path(), last_block);
+    let mut store = open(dir.path(), StoreKind::Fjall).expect("damage shows when it is read").into_store();
+    let mut row = [0; 96];
+    store.dense_get(DenseTable::NodeFeature, 0, &mut row).expect("the first block is sound");
+    let damaged = store.dense_get(DenseTable::NodeFeature, 50, &mut row);
+    assert!(matches!(damaged, Err(Error::DamagedBlock { block: 1, .. })));
+    let txn = store.begin().expect("postings are complete");
+    let failed = (0..1000)
+        .flat_map(|node| keys_of(&feature(node)))
+        .any(|key| matches!(txn.lookup(key, 100, &mut Vec::new()), Err(Error::DamagedBlock { .. })));
+    assert!(failed, "some key lies in the damaged block");
+}
+
+fn flip(path: &Path, at: u64) {
+    let mut bytes = fs::read(path).expect("a file");
+    bytes[usize::try_from(at).expect("small")] ^= 4;
+    fs::write(path, bytes).expect("writable");
+}
