@@ -1,0 +1,94 @@
+//! Bounded caches of decisions. Every cached value is a pure function of the policy document, so that neither what
+//! is cached nor what was evicted can change an answer.
+
+use std::collections::HashMap;
+use std::sync::{Arc, OnceLock, PoisonError, RwLock};
+
+use cedar_policy::{Entities, EntityUid};
+
+use crate::permit::{RowScope, Scope};
+use crate::refusal::Refusal;
+
+/// Callers in one generation; two generations are kept.
+const CALLERS_MAX: usize = 2_048;
+
+/// Publish decisions kept per caller; past it a decision is computed each time.
+const WRITES_MAX: usize = 256;
+
+type Decided = Result<Arc<Scope>, Refusal>;
+
+/// One caller's grant as policies see it, with what was decided for it.
+pub(crate) struct CallerScope {
+    pub(crate) name: Box<str>,
+    pub(crate) agency: Box<str>,
+    pub(crate) uid: EntityUid,
+    pub(crate) rows: RowScope,
+    pub(crate) entities: Entities,
+    pub(crate) writes: Writes,
+    scopes: Box<[OnceLock<Decided>]>,
+}
+
+impl CallerScope {
+    pub(crate) fn new(
+        name: &str,
+        agency: &str,
+        uid: EntityUid,
+        rows: RowScope,
+        entities: Entities,
+        cells: usize,
+    ) -> Self {
+        let scopes = (0..cells).map(|_| OnceLock::new()).collect();
+        let writes = Writes::default();
+        Self { name: name.into(), agency: agency.into(), uid, rows, entities, writes, scopes }
+    }
+
+    /// The decision of one (action, procedure, kind), numbered by `cell`.
+    pub(crate) fn scope(&self, cell: usize, decide: impl FnOnce() -> Decided) -> Decided {
+        self.scopes[cell].get_or_init(decide).clone()
+    }
+}
+
+/// Known callers, in two generations: when the young one is full it becomes the old one.
+#[derive(Default)]
+pub(crate) struct Callers {
+    generations: RwLock<[HashMap<Box<str>, Arc<CallerScope>>; 2]>,
+}
+
+impl Callers {
+    pub(crate) fn get(&self, caller: &str) -> Option<Arc<CallerScope>> {
+        let [young, old] = &*self.generations.read().unwrap_or_else(PoisonError::into_inner);
+        young.get(caller).or_else(|| old.get(caller)).cloned()
+    }
+
+    /// Adds a caller unless another thread just did; either way returns the one to use.
+    pub(crate) fn insert(&self, caller: &str, scope: CallerScope) -> Arc<CallerScope> {
+        let [young, old] = &mut *self.generations.write().unwrap_or_else(PoisonError::into_inner);
+        if young.len() >= CALLERS_MAX && !young.contains_key(caller) {
+            *old = std::mem::take(young);
+        }
+        young.entry(caller.into()).or_insert_with(|| Arc::new(scope)).clone()
+    }
+}
+
+/// Publish decisions by register, then record type.
+#[derive(Default)]
+pub(crate) struct Writes {
+    decided: RwLock<HashMap<Box<str>, HashMap<Box<str>, bool>>>,
+}
+
+impl Writes {
+    pub(crate) fn get_or_decide(&self, register: &str, record_type: &str, decide: impl FnOnce() -> bool) -> bool {
+        {
+            let decided = self.decided.read().unwrap_or_else(PoisonError::into_inner);
+            if let Some(&known) = decided.get(register).and_then(|types| types.get(record_type)) {
+                return known;
+            }
+        }
+        let verdict = decide();
+        let mut decided = self.decided.write().unwrap_or_else(PoisonError::into_inner);
+        if decided.values().map(HashMap::len).sum::<usize>() < WRITES_MAX {
+            decided.entry(register.into()).or_default().insert(record_type.into(), verdict);
+        }
+        verdict
+    }
+}
