@@ -35,6 +35,121 @@ pub enum PlanError {
         /// The bound.
         max: usize,
     },
+    /// A rule of the contract cannot be compiled.
+    #[error("{message}{}{field}: rule {rule:?}: {fault}", if field.is_empty() { "" } else { "." })]
+    Rule {
+        /// Full name of the message type.
+        message: String,
+        /// Name of the field; empty for a rule of the message.
+        field: String,
+        /// Path of the rule in its options (`string.pattern`, `cel[0]`).
+        rule: String,
+        /// What is wrong with it.
+        fault: RuleSourceFault,
+    },
+}
+
+/// What is wrong with a rule as a contract states it.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum RuleSourceFault {
+    /// A regular expression is malformed or compiles to more than 1 MiB.
+    #[error("the pattern {pattern:?} is no regular expression of bounded size")]
+    Pattern {
+        /// The expression.
+        pattern: String,
+    },
+    /// The rules are for another type than the field's.
+    #[error("{rules} rules do not fit the field's type")]
+    WrongType {
+        /// Name of the rules (`string`).
+        rules: String,
+    },
+    /// A message oneof names a field twice, one that is not there, or none.
+    #[error("a message oneof names {member:?}, which is missing or named twice")]
+    Oneof {
+        /// The name; empty when the oneof has no members.
+        member: String,
+    },
+    /// A CEL expression is refused.
+    #[error("{0}")]
+    Cel(CelFault),
+}
+
+/// Why a CEL expression is refused when a contract is compiled.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum CelFault {
+    /// The text is longer than allowed.
+    #[error("the expression has {len} bytes, at most {max} are allowed")]
+    TooLong {
+        /// Bytes of the expression.
+        len: usize,
+        /// The bound, inclusive.
+        max: usize,
+    },
+    /// Too many nodes after macros are expanded, or nested too deep.
+    #[error("the expression is too large or nested too deep")]
+    TooComplex,
+    /// Loops inside loops, deeper than allowed.
+    #[error("more than {max} nested loops (all, exists, map, filter)")]
+    TooManyLoops {
+        /// The bound, inclusive.
+        max: u32,
+    },
+    /// Not CEL.
+    #[error("syntax: {0}")]
+    Syntax(String),
+    /// A name that stands for nothing.
+    #[error("{name:?} is not known here")]
+    Unknown {
+        /// The variable, function or field.
+        name: String,
+    },
+    /// A function or operator does not take these types, or the result is not `bool` or `string`.
+    #[error("{what} does not take {types}")]
+    Types {
+        /// The function or operator.
+        what: String,
+        /// The types it was given.
+        types: String,
+    },
+    /// Valid CEL that the hub does not run.
+    #[error("{what} is not supported")]
+    Unsupported {
+        /// The construct.
+        what: String,
+    },
+}
+
+/// A rule that could not be decided for a record.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("rule {rule_id:?} at {field_path:?}: {fault}")]
+pub struct RuleError {
+    /// The rule's id.
+    pub rule_id: String,
+    /// The field, in protovalidate's notation without keys of maps.
+    pub field_path: String,
+    /// Why it could not be decided.
+    pub fault: RuleFault,
+}
+
+/// Why a rule could not be decided.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum RuleFault {
+    /// A text pattern meets bytes that are not UTF-8.
+    #[error("the bytes are not valid UTF-8")]
+    NotText,
+    /// The rules of one record may spend only so many steps.
+    #[error("the rules need more than {max} steps for this record")]
+    Budget {
+        /// The bound, inclusive.
+        max: u64,
+    },
+    /// Evaluation failed: overflow, division by zero, a missing key, an index out of range, a type.
+    #[error("evaluation failed: {0}")]
+    Evaluation(&'static str),
 }
 
 /// What is wrong with the bytes of a record, without its place.

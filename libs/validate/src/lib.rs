@@ -4,6 +4,7 @@
 //! * [`Schema`] holds a descriptor pool; [`Schema::plan`] compiles one message type, once, into a
 //!   [`Plan`].
 //! * [`Plan::decode`] walks wire bytes into a [`Msg`], a small tree that borrows from the input.
+//! * [`Plan::validate`] runs the rules over it and returns [`Violation`]s.
 //!
 //! Invariants:
 //!
@@ -16,19 +17,26 @@
 //! conversion and option reading), unknown-field preservation, and re-encoding: the exact received
 //! bytes are what is stored.
 
+mod cel;
 mod decode;
 mod editions;
 mod error;
+mod format;
 mod json;
 mod msg;
 mod path;
 mod plan;
+mod rules;
 mod schema;
+mod violation;
 mod wire;
 
 pub use decode::Limits;
-pub use error::{DecodeError, Fault, JsonError, PathError, PlanError, SchemaError};
+pub use error::{
+    CelFault, DecodeError, Fault, JsonError, PathError, PlanError, RuleError, RuleFault, RuleSourceFault, SchemaError,
+};
 pub use msg::{Msg, Value};
 pub use path::Path;
 pub use plan::{Cardinality, FieldPlan, Kind, MessagePlan, Plan};
 pub use schema::Schema;
+pub use violation::{PathElement, Subscript, Violation};

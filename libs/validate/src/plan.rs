@@ -6,10 +6,12 @@ use std::sync::Arc;
 use prost_reflect::{FieldDescriptor, Kind as DescKind, MessageDescriptor};
 
 use crate::decode::{self, Limits};
-use crate::error::{DecodeError, PathError, PlanError};
+use crate::error::{DecodeError, PathError, PlanError, RuleError};
 use crate::msg::Msg;
 use crate::path::Path;
+use crate::rules::{self, MessageRules, Validation};
 use crate::schema::Schema;
+use crate::violation::Violation;
 
 /// Message types that one plan may reach; a contract has some tens.
 const MESSAGES_MAX: usize = 4096;
@@ -181,6 +183,8 @@ impl MessagePlan {
 pub struct Plan {
     /// Index 0 is the message type that the plan is for.
     messages: Box<[MessagePlan]>,
+    /// The rules of each message type, by the same index.
+    rules: Box<[MessageRules]>,
 }
 
 impl Plan {
@@ -196,7 +200,8 @@ impl Plan {
             let desc = builder.queue[messages.len()].clone();
             messages.push(builder.message(desc));
         }
-        Ok(Plan { messages: messages.into_boxed_slice() })
+        let rules = rules::compile(&messages)?;
+        Ok(Plan { messages: messages.into_boxed_slice(), rules: rules.into_boxed_slice() })
     }
 
     /// Full name of the message type.
@@ -235,6 +240,20 @@ impl Plan {
     /// The first [`crate::Fault`] met, with the path of the field that has it.
     pub fn decode<'a>(&self, bytes: &'a [u8], limits: &Limits) -> Result<Msg<'a>, DecodeError> {
         decode::decode(self, bytes, limits)
+    }
+
+    /// Checks a decoded record against its rules, at a point in time in microseconds since the Unix
+    /// epoch. At most 256 violations are looked for.
+    ///
+    /// # Errors
+    ///
+    /// When a rule cannot be decided: its evaluation fails, or it needs too many steps.
+    pub fn validate(&self, msg: &Msg<'_>, now_micros: i64) -> Result<Vec<Violation>, RuleError> {
+        Validation::run(self, msg, now_micros)
+    }
+
+    pub(crate) fn rules_of(&self, index: u32) -> &MessageRules {
+        &self.rules[index as usize]
     }
 
     /// Resolves dotted field names, from the root, through singular messages.
@@ -336,6 +355,23 @@ impl Builder<'_> {
             DescKind::Message(message) => Kind::Message(self.index_of(&message)),
         }
     }
+}
+
+/// The wrapper messages of `google/protobuf/wrappers.proto`.
+pub(crate) fn is_wrapper(name: &str) -> bool {
+    let Some(short) = name.strip_prefix("google.protobuf.") else { return false };
+    let kinds = [
+        "DoubleValue",
+        "FloatValue",
+        "Int64Value",
+        "UInt64Value",
+        "Int32Value",
+        "UInt32Value",
+        "BoolValue",
+        "StringValue",
+        "BytesValue",
+    ];
+    kinds.contains(&short)
 }
 
 /// Field numbers up to 255 are looked up directly; contracts rarely go beyond.

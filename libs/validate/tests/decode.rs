@@ -197,7 +197,7 @@ fn limits_hold_before_memory_is_taken() {
 
     let many: Vec<u8> = [0x5a, 0].repeat(100);
     let error = plan.decode(&many, &limits).expect_err("too many");
-    assert_eq!((error.path.as_str(), error.fault.clone()), ("many[98]", Fault::TooManyElements { max: 99 }));
+    assert_eq!((error.path.as_str(), error.fault), ("many[98]", Fault::TooManyElements { max: 99 }));
 }
 
 #[test]
