@@ -16,12 +16,12 @@ pub enum Table {
     /// Record pseudonym (16) → head row: version, position and hash of the received bytes.
     /// Written by the record stage; lives until the record is erased.
     Head = 1,
-    /// Mention id (16) → record pseudonym (16), ordinal in the record, node number.
-    /// Written by the record stage; deleted when the mention leaves its record.
+    /// Mention id (16) → node number (u32), register rank (u8), record pseudonym (16).
+    /// Written by the link stage; deleted when the mention leaves its record.
     Mention = 2,
     /// Node id (16) → node number (u32). Written when a node is born, deleted when its last mention leaves.
     NodeById = 3,
-    /// Node number (u32), register rank (u8), mention id (16) → record pseudonym (16), ordinal. One row per
+    /// Node number (u32), register rank (u8), mention id (16) → record pseudonym (16). One row per
     /// live mention of a node, so that a prefix scan lists its members in anchor order.
     NodeMember = 4,
     /// Node number (u32) → what of a node is not in the dense files. Dies with the node.
@@ -29,20 +29,22 @@ pub enum Table {
     /// Component number (u32) → encoded component: its nodes, edges and clusters. Rewritten whenever the
     /// component changes, deleted when it is merged into another.
     Component = 6,
-    /// Blocking key (u64) → number of live nodes that carry it. Deleted at zero.
+    /// Blocking key (u64) → number of live nodes that carry it. Only of keys with many nodes.
     KeyLoad = 7,
-    /// Contract name and version → the contract as registered. Written from control entries, never deleted.
-    Contract = 8,
-    /// Name → any other state that control entries set (epochs, unit lists, policies). Overwritten by name.
+    /// Record pseudonym (16) behind a contract id (16) → empty. The record waits for that contract; deleted when it came.
+    Waiting = 8,
+    /// Control index (u64) → the control entry, cuts left out. Written from the control stream, never deleted.
     Control = 9,
-    /// Register, agency, unit, criterion → counters. Updated in place.
+    /// Register, agency, unit → counters. Updated in place.
     Counter = 10,
-    /// Record pseudonym (16), finding key → finding. Replaced whenever its record is judged again.
-    Finding = 11,
-    /// Search kind (u8), search key (8), node number (u32) → empty. Follows the life of the node.
+    /// Node number (u32) → how many of its mentions count under which counters. Dies with the node.
+    Tally = 11,
+    /// Search kind (u8), search key (8), mention id (16) → record pseudonym (16). Written for every version of a record and
+    /// kept when it is superseded, so that a retired id still finds its person; deleted when the record is erased.
     Lookup = 12,
-    /// Change identity → the fold's word on it: applied, duplicate of, conflict with, superseded, parked.
-    Status = 13,
+    /// Node number (u32), other node number (u32) → number of records that hold both as different subjects, where a node
+    /// has too many of these for its own row. Deleted at zero.
+    Partner = 13,
     /// Batch number (u64) → the rows that the batch wrote to dense files. Written with every batch, deleted by
     /// the checkpoint that carries these rows into the files.
     Redo = 14,
@@ -61,12 +63,12 @@ impl Table {
         Self::NodeMeta,
         Self::Component,
         Self::KeyLoad,
-        Self::Contract,
+        Self::Waiting,
         Self::Control,
         Self::Counter,
-        Self::Finding,
+        Self::Tally,
         Self::Lookup,
-        Self::Status,
+        Self::Partner,
         Self::Redo,
         Self::Meta,
     ];
