@@ -35,11 +35,11 @@ impl Space {
 
     const fn of(table: Table) -> Self {
         match table {
-            Table::Head | Table::Mention | Table::NodeById | Table::Status => Self::Heads,
+            Table::Head | Table::Mention | Table::NodeById | Table::Waiting => Self::Heads,
             Table::NodeMember | Table::NodeMeta => Self::Nodes,
             Table::Component => Self::Components,
-            Table::KeyLoad | Table::Lookup => Self::Search,
-            Table::Counter | Table::Finding | Table::Contract | Table::Control => Self::Reports,
+            Table::KeyLoad | Table::Lookup | Table::Partner => Self::Search,
+            Table::Counter | Table::Tally | Table::Control => Self::Reports,
             Table::Redo | Table::Meta => Self::Own,
         }
     }
