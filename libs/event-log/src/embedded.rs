@@ -1,5 +1,6 @@
 //! The log on one machine's disk.
 
+use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -34,7 +35,6 @@ pub struct Embedded {
 }
 
 /// One open log.
-#[derive(Debug)]
 pub(crate) struct Inner {
     dir: PathBuf,
     manifest: Manifest,
@@ -48,7 +48,6 @@ pub(crate) struct Inner {
 }
 
 /// A track and the way to its writer.
-#[derive(Debug)]
 struct Line {
     track: Arc<Track>,
     queue: mpsc::UnboundedSender<Command>,
@@ -281,6 +280,12 @@ impl Inner {
             }
         }
         self.closed.send_replace(true);
+    }
+}
+
+impl fmt::Debug for Inner {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Log").field("dir", &self.dir).finish_non_exhaustive()
     }
 }
 

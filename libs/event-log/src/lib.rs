@@ -21,6 +21,7 @@
 
 mod embedded;
 mod error;
+mod files;
 mod frame;
 mod index;
 mod manifest;

@@ -1,5 +1,6 @@
 //! Reading an embedded log in order.
 
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,7 +19,6 @@ const READ_AHEAD_BYTES: usize = 1 << 20;
 ///
 /// `change`, `control` and `rejected` come in the order in which they were appended. `access` has its own sequence: a reader of both gives what
 /// it finds of the first, then of `access`.
-#[derive(Debug)]
 pub struct EmbeddedReader {
     log: Arc<Inner>,
     cursors: Vec<Cursor>,
@@ -27,7 +27,6 @@ pub struct EmbeddedReader {
     next: Positions,
 }
 
-#[derive(Debug)]
 struct Cursor {
     track: Arc<Track>,
     walk: Walk,
@@ -94,6 +93,12 @@ impl EmbeddedReader {
     /// The positions after what was given out.
     pub fn positions(&self) -> &Positions {
         &self.next
+    }
+}
+
+impl fmt::Debug for EmbeddedReader {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("EmbeddedReader").field("log", &self.log).field("next", &self.next).finish_non_exhaustive()
     }
 }
 

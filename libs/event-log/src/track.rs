@@ -1,6 +1,6 @@
 //! One physical sequence of segments as everyone but its writer sees it.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
@@ -13,6 +13,7 @@ use record::{Index, Partition, Position, Stream, Timestamp};
 use tokio::sync::watch;
 
 use crate::error::{Flaw, OpenError, ReadError, RetainError};
+use crate::files::FileCache;
 use crate::frame::{self, FrameKind, HEAD_BYTES, Head};
 use crate::index::{SparseIndex, at_or_before};
 use crate::recover::{self, Opened};
@@ -59,7 +60,6 @@ impl Moved {
 }
 
 /// Segments, open files, indexes and the durable end of one sequence.
-#[derive(Debug)]
 pub(crate) struct Track {
     pub(crate) dir: PathBuf,
     pub(crate) log_id: [u8; 16],
@@ -431,48 +431,4 @@ fn open_segments(dir: &std::path::Path, log_id: [u8; 16], slots: Slots) -> Resul
     }
     newest.sealed_bytes = Default::default();
     Ok(segments.into_iter().chain([newest]).map(Arc::new).collect())
-}
-
-/// Open files by segment number, at most so many.
-#[derive(Debug)]
-struct FileCache {
-    max: usize,
-    files: Mutex<(u64, HashMap<u32, (u64, Arc<File>)>)>,
-}
-
-impl FileCache {
-    fn new(max: usize) -> Self {
-        Self { max: max.max(2), files: Mutex::default() }
-    }
-
-    fn get(&self, number: u32, open: impl FnOnce() -> io::Result<File>) -> io::Result<Arc<File>> {
-        {
-            let mut files = self.files.lock().unwrap_or_else(PoisonError::into_inner);
-            let (clock, files) = &mut *files;
-            *clock += 1;
-            if let Some((used, file)) = files.get_mut(&number) {
-                *used = *clock;
-                return Ok(file.clone());
-            }
-        }
-        let file = Arc::new(open()?);
-        self.put(number, file.clone());
-        Ok(file)
-    }
-
-    fn put(&self, number: u32, file: Arc<File>) {
-        let mut files = self.files.lock().unwrap_or_else(PoisonError::into_inner);
-        let (clock, files) = &mut *files;
-        *clock += 1;
-        if files.len() >= self.max
-            && let Some(oldest) = files.iter().min_by_key(|(_, (used, _))| *used).map(|(n, _)| *n)
-        {
-            files.remove(&oldest);
-        }
-        files.insert(number, (*clock, file));
-    }
-
-    fn remove(&self, number: u32) {
-        self.files.lock().unwrap_or_else(PoisonError::into_inner).1.remove(&number);
-    }
 }

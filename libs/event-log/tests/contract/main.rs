@@ -1,5 +1,7 @@
-//! The contract of [`event_log::EventLog`], held by every variant.
+//! The contract of [`event_log::EventLog`], held by every variant, and what the embedded one owes besides.
 
+mod crash;
+mod damage;
 mod suite;
 
 use std::sync::Arc;
