@@ -15,6 +15,8 @@ const CALLERS_MAX: usize = 2_048;
 /// Publish decisions kept per caller; past it a decision is computed each time.
 const WRITES_MAX: usize = 256;
 
+type ByRecordType = HashMap<Box<str>, bool>;
+
 type Decided = Result<Arc<Scope>, Refusal>;
 
 /// One caller's grant as policies see it, with what was decided for it.
@@ -73,7 +75,7 @@ impl Callers {
 /// Publish decisions by register, then record type.
 #[derive(Default)]
 pub(crate) struct Writes {
-    decided: RwLock<HashMap<Box<str>, HashMap<Box<str>, bool>>>,
+    decided: RwLock<HashMap<Box<str>, ByRecordType>>,
 }
 
 impl Writes {

@@ -155,7 +155,7 @@ impl RowLimit {
         match self {
             Self::None => true,
             Self::Communes(codes) => subject.communes.iter().any(|code| codes.contains(*code)),
-            Self::Case(case) => subject.cases.iter().any(|party_of| *party_of == &**case),
+            Self::Case(case) => subject.cases.contains(&&**case),
         }
     }
 
