@@ -93,7 +93,7 @@ fn trailer(count: u64, sum: u32) -> Vec<u8> {
 }
 
 /// The side file while it is written.
-struct Images {
+pub(crate) struct Images {
     path: PathBuf,
     out: BufWriter<File>,
     count: u64,
@@ -101,12 +101,12 @@ struct Images {
 }
 
 impl Images {
-    fn create(path: PathBuf) -> Result<Self, Error> {
+    pub(crate) fn create(path: PathBuf) -> Result<Self, Error> {
         let file = File::create(&path).map_err(|source| Error::io(&path, source))?;
         Ok(Self { path, out: BufWriter::with_capacity(1 << 16, file), count: 0, sum: 0 })
     }
 
-    fn add(&mut self, table: DenseTable, number: u64, image: &[u8]) -> Result<(), Error> {
+    pub(crate) fn add(&mut self, table: DenseTable, number: u64, image: &[u8]) -> Result<(), Error> {
         self.write(&[table.number()])?;
         self.write(&number.to_le_bytes())?;
         self.write(image)?;
@@ -114,7 +114,7 @@ impl Images {
         Ok(())
     }
 
-    fn finish(mut self) -> Result<(), Error> {
+    pub(crate) fn finish(mut self) -> Result<(), Error> {
         let trailer = trailer(self.count, self.sum);
         self.write(&trailer)?;
         self.out.flush().map_err(|source| Error::io(&self.path, source))?;

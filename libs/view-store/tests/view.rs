@@ -1,108 +1,15 @@
 //! The container as its callers use it: batches, undoing, reopening, refusing, discarding.
 
-use std::collections::BTreeMap;
+mod fixture;
+
 use std::fs;
 use std::path::Path;
 use std::sync::Arc;
 
-use view_store::{DenseTable, Error, Expect, Found, KeyRange, OpenError, Opened, Options, StoreKind, Table, ViewStore};
+use fixture::{EXPECT, batch, check, feature, keys_of, open, resume, small};
+use view_store::{DenseTable, Error, Expect, KeyRange, OpenError, Opened, StoreKind, Table, ViewStore};
 
-const EXPECT: Expect = Expect { fold_version: 3, log_id: [9; 16] };
 const KINDS: [StoreKind; 2] = [StoreKind::Fjall, StoreKind::Sled];
-
-fn small(store: StoreKind) -> Options {
-    Options {
-        store,
-        cache_bytes: 16 << 20,
-        dense_cache_bytes: 64 << 10,
-        overlay_bytes_max: 20_000,
-        front_postings_max: 500,
-        ..Options::default()
-    }
-}
-
-fn open(dir: &Path, kind: StoreKind) -> Result<Opened, OpenError> {
-    ViewStore::open(dir, small(kind), EXPECT)
-}
-
-fn resume(dir: &Path, kind: StoreKind) -> ViewStore {
-    match open(dir, kind).expect("a sound store") {
-        Opened::Resumed(mut store) => {
-            store.restore_postings(|_, row, keys| keys.extend(keys_of(row))).expect("a sound store");
-            store
-        }
-        Opened::Fresh(_) => panic!("a store with batches was opened as new"),
-    }
-}
-
-fn feature(node: u32) -> [u8; 96] {
-    let mut row = [0; 96];
-    row[..4].copy_from_slice(&node.to_le_bytes());
-    row
-}
-
-/// Two keys: one shared by ten nodes, one of the node alone.
-fn keys_of(row: &[u8]) -> [u64; 2] {
-    let node = u64::from(u32::from_le_bytes(row[..4].try_into().expect("four bytes")));
-    [(node / 10).wrapping_mul(0x9e37_79b9_7f4a_7c15), (node + 1_000_000).wrapping_mul(0xd6e8_feb8_6659_fd93)]
-}
-
-fn state(node: u32, round: u32) -> [u8; 16] {
-    let mut row = [0; 16];
-    row[..4].copy_from_slice(&node.to_le_bytes());
-    row[4..8].copy_from_slice(&round.to_le_bytes());
-    row
-}
-
-/// One batch: `count` new nodes, and every seventh old one gets a new state.
-fn batch(store: &mut ViewStore, count: u32) -> u64 {
-    let round = u32::try_from(store.committed().batch).expect("few") + 1;
-    let mut txn = store.begin().expect("not poisoned");
-    let nodes = txn.dense_len(DenseTable::NodeFeature);
-    for node in nodes..nodes + count {
-        assert_eq!(txn.dense_append(DenseTable::NodeFeature, &feature(node)).expect("room"), node);
-        txn.dense_put(DenseTable::NodeState, node, &state(node, round)).expect("room");
-        for key in keys_of(&feature(node)) {
-            txn.insert_posting(key, node);
-        }
-        txn.put(Table::Head, &node.to_be_bytes(), &round.to_be_bytes());
-    }
-    for node in (0..nodes).filter(|node| (node + round).is_multiple_of(7)) {
-        txn.dense_put(DenseTable::NodeState, node, &state(node, round)).expect("the row exists");
-        txn.put(Table::Head, &node.to_be_bytes(), &round.to_be_bytes());
-    }
-    txn.commit(&round.to_le_bytes(), &[round as u8; 32]).expect("a sound disk")
-}
-
-/// Dense rows, postings and tables tell the same of every node.
-fn check(store: &mut ViewStore) {
-    let nodes = store.dense_len(DenseTable::NodeFeature);
-    let heads: BTreeMap<Vec<u8>, Vec<u8>> = {
-        let txn = store.begin().expect("not poisoned");
-        let rows = txn.range(Table::Head, KeyRange::All, usize::MAX).expect("sound");
-        rows.into_iter().map(|(key, value)| (key.to_vec(), value.to_vec())).collect()
-    };
-    assert_eq!(heads.len(), nodes as usize);
-    assert_eq!(store.dense_len(DenseTable::NodeState), nodes);
-    let txn = store.begin().expect("not poisoned");
-    let (mut found_feature, mut found_state, mut found) = ([0; 96], [0; 16], Vec::new());
-    for node in 0..nodes {
-        txn.dense_get(DenseTable::NodeFeature, node, &mut found_feature).expect("sound");
-        assert_eq!(found_feature, feature(node));
-        txn.dense_get(DenseTable::NodeState, node, &mut found_state).expect("sound");
-        let round = u32::from_be_bytes(heads[&node.to_be_bytes()[..]][..].try_into().expect("four bytes"));
-        assert_eq!(found_state, state(node, round));
-        let [shared, own] = keys_of(&found_feature);
-        found.clear();
-        assert_eq!(txn.lookup(own, 10, &mut found).expect("sound"), Found::All);
-        assert_eq!(found, [node]);
-        found.clear();
-        assert_eq!(txn.lookup(shared, 100, &mut found).expect("sound"), Found::All);
-        found.sort_unstable();
-        let first = node / 10 * 10;
-        assert_eq!(found, (first..(first + 10).min(nodes)).collect::<Vec<_>>());
-    }
-}
 
 #[test]
 fn handles_may_be_shared_by_threads() {

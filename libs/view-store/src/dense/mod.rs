@@ -266,3 +266,6 @@ impl DenseFile {
         (block, slot as usize * self.table.row_bytes())
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -259,3 +259,6 @@ fn open_runs(dir: &Path, nodes: u32) -> Result<Vec<Arc<Run>>, Error> {
     }
     Ok(runs)
 }
+
+#[cfg(test)]
+mod tests;
