@@ -28,7 +28,8 @@ const QUEUED_ENTRY_BYTES: u64 = 128;
 
 /// An event log in preallocated segment files of one folder. Cheap to clone; all clones are one log.
 ///
-/// The last clone (or reader) that is dropped closes it: what is queued is written first.
+/// The last clone (or reader) that is dropped closes it: what is queued is written first, and the drop blocks for as long. Asynchronous code
+/// calls [`EventLog::close`](crate::EventLog::close) before.
 #[derive(Debug, Clone)]
 pub struct Embedded {
     inner: Arc<Inner>,

@@ -54,6 +54,12 @@ pub enum EventLog {
     Embedded(Embedded),
 }
 
+impl From<Embedded> for EventLog {
+    fn from(log: Embedded) -> Self {
+        Self::Embedded(log)
+    }
+}
+
 impl EventLog {
     /// Appends entries, in order, and returns when they are durable, one result per entry in the same order.
     ///

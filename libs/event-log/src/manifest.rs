@@ -107,6 +107,9 @@ pub(crate) fn begin_creation(dir: &Path) -> Result<Lock, OpenError> {
         }
     }
     sync_dir(dir).map_err(io)?;
+    if let Some(parent) = std::path::absolute(dir).map_err(io)?.parent() {
+        sync_dir(parent).map_err(|e| OpenError::io(parent, e))?;
+    }
     Ok(lock)
 }
 

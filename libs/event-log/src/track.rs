@@ -72,6 +72,7 @@ pub(crate) struct Track {
     sealed: Mutex<VecDeque<(u32, Arc<SparseIndex>)>>,
     end: watch::Sender<Arc<End>>,
     moved: Arc<Moved>,
+    dropping: Mutex<()>,
 }
 
 impl Track {
@@ -98,6 +99,7 @@ impl Track {
             sealed: Mutex::default(),
             end: watch::Sender::new(Arc::new(end)),
             moved,
+            dropping: Mutex::default(),
             segments: RwLock::new(segments),
         };
         track.files.put(newest.number, opened.file.clone());
@@ -184,13 +186,28 @@ impl Track {
         if walk.segment.number >= end.segment {
             return Ok(false);
         }
-        let Some(segment) = self.segment(walk.segment.number + 1) else {
-            return Err(self.expired(&walk.next.iter().map(|&n| Some(n)).collect::<Vec<_>>()));
-        };
+        let segment = self.after(walk)?;
         check_seam(walk, &segment)?;
         let start = From::start_of(&segment);
         *walk = self.walk(segment, start, &end, walk.read_ahead_bytes())?;
         Ok(true)
+    }
+
+    /// The segment to go on with after a walk's: the next one, unless retention has dropped it.
+    fn after(&self, walk: &Walk) -> Result<Arc<Segment>, ReadError> {
+        if let Some(segment) = self.segment(walk.segment.number + 1) {
+            return Ok(segment);
+        }
+        let segments = self.segments.read().unwrap_or_else(PoisonError::into_inner);
+        let oldest = segments.front().expect("a track always has a segment").clone();
+        drop(segments);
+        match (0..walk.next.len()).find(|&slot| walk.next[slot] < oldest.base[slot]) {
+            Some(slot) => Err(ReadError::Expired {
+                wanted: self.slots.position(slot, walk.next[slot]),
+                first: Index(oldest.base[slot]),
+            }),
+            None => Ok(oldest),
+        }
     }
 
     /// The entry at an offset that the log gave out.
@@ -353,22 +370,29 @@ impl Track {
 
     /// Drops the oldest segments while `old` says so of a segment and its successor. Never the one that is written to.
     pub(crate) fn drop_while(&self, old: impl Fn(&Segment, &Segment, u64) -> bool) -> Result<u32, RetainError> {
+        let _one_at_a_time = self.dropping.lock().unwrap_or_else(PoisonError::into_inner);
         let mut dropped = 0;
         while let Some(segment) = self.take_oldest(&old) {
-            self.files.remove(segment.number);
-            self.sealed.lock().unwrap_or_else(PoisonError::into_inner).retain(|(n, _)| *n != segment.number);
-            for file in [segment::index_path(&self.dir, segment.number), segment.path.clone()] {
-                match std::fs::remove_file(&file) {
-                    Err(source) if source.kind() != io::ErrorKind::NotFound => {
-                        return Err(RetainError { file, source });
-                    }
-                    _ => {}
-                }
+            if let Err(e) = self.remove_files(&segment) {
+                // What is still in the folder is still in the log: else the next one dropped would leave a gap.
+                self.segments.write().unwrap_or_else(PoisonError::into_inner).push_front(segment);
+                return Err(e);
             }
-            segment::sync_dir(&self.dir).map_err(|source| RetainError { file: self.dir.clone(), source })?;
+            self.sealed.lock().unwrap_or_else(PoisonError::into_inner).retain(|(n, _)| *n != segment.number);
             dropped += 1;
         }
         Ok(dropped)
+    }
+
+    fn remove_files(&self, segment: &Segment) -> Result<(), RetainError> {
+        for file in [segment::index_path(&self.dir, segment.number), segment.path.clone()] {
+            match std::fs::remove_file(&file) {
+                Err(source) if source.kind() != io::ErrorKind::NotFound => return Err(RetainError { file, source }),
+                _ => {}
+            }
+        }
+        self.files.remove(segment.number);
+        segment::sync_dir(&self.dir).map_err(|source| RetainError { file: self.dir.clone(), source })
     }
 
     fn take_oldest(&self, old: impl Fn(&Segment, &Segment, u64) -> bool) -> Option<Arc<Segment>> {

@@ -35,7 +35,7 @@ pub struct Appended {
     pub locator: Locator,
     /// When the log took it. Never goes back within a stream's sequence.
     pub appended_at: Timestamp,
-    /// The group commit that made it durable, from 0. Entries of one call share it when their streams share a sequence.
+    /// What became durable with it has the same number, which only grows. The entries of one call that go to one sequence share it.
     pub group: u64,
 }
 

@@ -174,6 +174,35 @@ async fn a_full_disk_refuses_cleanly_and_recovers_when_space_returns() {
 }
 
 #[tokio::test]
+async fn after_a_failed_write_nothing_is_acknowledged_until_reopened() {
+    // Without a disk that can be filled, a write into reserved space cannot be made to fail.
+    let Some(disk) = SmallDisk::mount() else { return };
+    let dir = disk.0.path().join("log");
+    let log = create(&dir);
+    let acknowledged = log.append(vec![entry(Stream::Change, 0, "kept")]).await.expect("appended");
+    // The reserved space is taken away, and given to somebody else.
+    let segment = std::fs::OpenOptions::new().write(true).open(dir.join("main/0000000001.seg")).expect("writable");
+    segment.set_len(8 << 10).expect("cut");
+    let ballast = disk.0.path().join("ballast");
+    assert!(std::fs::write(&ballast, vec![1; 2 << 20]).is_err(), "the disk is full");
+    for _ in 0..2 {
+        let error = log.append(vec![entry(Stream::Change, 0, vec![2; 30_000])]).await.expect_err("no space");
+        assert!(matches!(error, AppendError::Poisoned { .. }), "{error}");
+    }
+    std::fs::remove_file(&ballast).expect("removed");
+    let error = log.append(vec![entry(Stream::Change, 0, "small")]).await.expect_err("poisoned");
+    assert!(matches!(error, AppendError::Poisoned { .. }), "space does not tell what the disk holds: {error}");
+    assert_eq!(log.ends().total(), 1);
+    log.append(vec![entry(Stream::Access, 0, "elsewhere")]).await.expect("the other sequence is sound");
+    drop(log);
+
+    let log = open(&dir);
+    assert_eq!(log.read(acknowledged[0].locator).expect("kept").bytes, "kept");
+    let next = log.append(vec![entry(Stream::Change, 0, "next")]).await.expect("appended");
+    assert_eq!(next[0].position.index, Index(1));
+}
+
+#[tokio::test]
 #[ignore = "the process whose files are limited"]
 async fn appends_under_a_file_size_limit() {
     let Some(dir) = std::env::var_os(DIR) else { return };

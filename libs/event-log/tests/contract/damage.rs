@@ -104,6 +104,46 @@ async fn a_tail_torn_at_any_byte_is_cut_and_reported() {
     }
 }
 
+proptest::proptest! {
+    #![proptest_config(proptest::prelude::ProptestConfig::with_cases(48))]
+
+    /// Whatever the entries and wherever the writing stopped: exactly the groups that were wholly written are there.
+    #[test]
+    fn a_log_cut_anywhere_keeps_its_whole_groups(
+        groups in proptest::collection::vec(
+            proptest::collection::vec((0u16..2, proptest::collection::vec(0u8..3, 0..700)), 1..5), 1..8),
+        cut in 0.0f64..1.0,
+    ) {
+        let dir = tempfile::tempdir().expect("a folder");
+        let file = segment(dir.path(), 1);
+        let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
+        let mut ends = vec![4096];
+        runtime.block_on(async {
+            let log = create(dir.path());
+            for group in &groups {
+                let batch = group.iter().map(|(p, bytes)| entry(Stream::Change, *p, bytes.clone())).collect();
+                log.append(batch).await.expect("appended");
+                ends.push(written(&file));
+            }
+        });
+        let mut bytes = fs::read(&file).expect("readable");
+        let last = *ends.last().expect("the head's end");
+        let at = 4096 + ((last - 4096) as f64 * cut) as usize;
+        bytes[at..].fill(0);
+        fs::write(&file, &bytes).expect("written");
+        let stopped = bytes.iter().rposition(|&b| b != 0).expect("a head") + 1;
+        let whole = ends.iter().filter(|&&end| end <= stopped).count().saturating_sub(1);
+
+        let log = open(dir.path()).expect("torn is no damage");
+        let clean = stopped == ends[whole] || stopped < 4096;
+        proptest::prop_assert_eq!(log.recovered().is_empty(), clean);
+        let found: Vec<_> = read_all(&EventLog::Embedded(log), &Positions::new(), StreamSet::ALL)
+            .into_iter().map(|e| (e.position.partition.0, e.bytes.to_vec())).collect();
+        let expected: Vec<_> = groups[..whole].iter().flatten().cloned().collect();
+        proptest::prop_assert_eq!(found, expected);
+    }
+}
+
 #[tokio::test]
 async fn a_group_with_an_unwritten_sector_is_torn_though_its_end_is_there() {
     let dir = tempfile::tempdir().expect("a folder");
@@ -232,6 +272,55 @@ async fn an_index_file_is_made_again_when_it_is_damaged_or_missing() {
         assert_eq!(log.read_position(a.position).expect("kept").locator, a.locator);
     }
     assert_eq!((fs::read(index(2)).expect("there"), fs::read(index(3)).expect("there")), (second, third));
+}
+
+/// A log of format 1 as the first version of this program wrote it.
+const FORMAT_1: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/format-1");
+
+fn format_1_entries() -> Vec<event_log::Append> {
+    let streams =
+        [(Stream::Change, 0), (Stream::Control, 0), (Stream::Change, 1), (Stream::Rejected, 0), (Stream::Access, 0)];
+    (0..15u8)
+        .map(|n| entry(streams[usize::from(n) % 5].0, streams[usize::from(n) % 5].1, vec![n; 40 * usize::from(n)]))
+        .collect()
+}
+
+#[tokio::test]
+#[ignore = "writes tests/fixtures/format-1 once, for a format that never changes again"]
+async fn writes_the_format_1_log() {
+    let log = create(Path::new(FORMAT_1));
+    for three in format_1_entries().chunks(3) {
+        log.append(three.to_vec()).await.expect("appended");
+    }
+    // A group too large for what is left of the segment seals it.
+    log.append(vec![entry(Stream::Change, 1, vec![9; 12_000])]).await.expect("appended");
+    drop(log);
+    for track in ["main", "access"] {
+        for file in fs::read_dir(Path::new(FORMAT_1).join(track)).expect("readable") {
+            let file = file.expect("readable").path();
+            let keep = written(&file).next_multiple_of(4096) as u64;
+            if file.extension().is_some_and(|e| e == "seg") && keep < fs::metadata(&file).expect("there").len() {
+                OpenOptions::new().write(true).open(&file).expect("writable").set_len(keep).expect("cut");
+            }
+        }
+    }
+    fs::remove_file(Path::new(FORMAT_1).join("LOCK")).expect("removed");
+}
+
+#[tokio::test]
+async fn a_log_of_format_1_is_still_read_and_continued() {
+    let dir = copy(Path::new(FORMAT_1));
+    assert!(segment(dir.path(), 2).exists() && dir.path().join("main/0000000001.idx").exists());
+    let log = EventLog::Embedded(open(dir.path()).expect("opened"));
+    let mut due: Vec<_> = format_1_entries().iter().map(|a| (a.stream, a.partition, a.bytes.clone())).collect();
+    due.push((Stream::Change, record::Partition(1), vec![9; 12_000].into()));
+    due.sort_by_key(|(stream, ..)| *stream == Stream::Access);
+    let found = read_all(&log, &Positions::new(), StreamSet::ALL);
+    assert!(found.iter().all(|e| e.appended_at == Timestamp(0x0306_0504_0302_0100)));
+    let found: Vec<_> = found.into_iter().map(|e| (e.position.stream, e.position.partition, e.bytes)).collect();
+    assert_eq!(found, due);
+    let next = log.append(vec![entry(Stream::Control, 0, "next")]).await.expect("appended");
+    assert_eq!((next[0].position.index.0, next[0].group), (3, 6));
 }
 
 #[tokio::test]
