@@ -1,10 +1,10 @@
 //! The state of every item of a procedure: a pure function of the profile and the facts.
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use cel::objects::{Key, Map};
-use cel::{Context, Value as Cel};
+use cel::{Context, Env, Value as Cel};
 use serde_json::Value;
 
 use crate::age::years_at;
@@ -14,6 +14,9 @@ use crate::procedure::Procedure;
 use crate::profile::{Item, Text, What};
 use crate::rule::{Holds, RELATED};
 use crate::todo::what_to_do;
+
+/// CEL's standard functions, registered once: that costs more than a check.
+static STDLIB: LazyLock<Arc<Env>> = LazyLock::new(|| Arc::new(Env::stdlib()));
 
 const SYMMETRIC: &str = "spouse-of";
 
@@ -314,7 +317,7 @@ fn absent<'a>(item: &Item, reason: Reason) -> Judged<'a> {
 
 /// The variables of rules: one map per role, and the list of relations.
 fn rule_context<'v>(procedure: &Procedure, facts: &Facts) -> Context<'v, 'v> {
-    let mut context = Context::default();
+    let mut context = Context::with_env(STDLIB.clone());
     for role in procedure.roles() {
         let mut fields: HashMap<Key, Cel> = HashMap::new();
         let mut set = |name: &str, value: Cel| fields.insert(Key::String(Arc::new(name.to_owned())), value);

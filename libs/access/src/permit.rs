@@ -1,6 +1,7 @@
 //! The proof that a read was authorised.
 
 use std::collections::BTreeSet;
+use std::fmt;
 use std::sync::Arc;
 
 use crate::action::{Action, Query};
@@ -18,6 +19,13 @@ impl PolicyHash {
     /// The 32 bytes, as they stand in an access entry.
     pub fn as_bytes(&self) -> &[u8; 32] {
         &self.0
+    }
+}
+
+impl fmt::Display for PolicyHash {
+    /// 64 hexadecimal digits.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
     }
 }
 

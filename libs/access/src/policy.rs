@@ -1,7 +1,8 @@
 //! The policy document: Cedar policies and grants, validated whole or refused.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::str::FromStr;
+use std::sync::LazyLock;
 
 use cedar_policy::{
     Entities, Entity, EntityId, EntityTypeName, EntityUid, PolicySet, RestrictedExpression, Schema, ValidationMode,
@@ -169,10 +170,16 @@ pub enum PolicyError {
     },
 }
 
+/// The schema's entity types, parsed once: parsing a name costs more than a decision.
+static TYPE_NAMES: LazyLock<BTreeMap<&'static str, EntityTypeName>> = LazyLock::new(|| {
+    let names = ["Action", "Caller", "Field", "Hub", "Kind", "Listing", "Procedure", "RecordType", "Register", "Role"];
+    let parse = |name| EntityTypeName::from_str(name).expect("the schema's type names are identifiers");
+    names.into_iter().map(|name| (name, parse(name))).collect()
+});
+
 /// An entity's name in Cedar; `type_name` is one of the schema's.
 pub(crate) fn uid(type_name: &'static str, id: &str) -> EntityUid {
-    let type_name = EntityTypeName::from_str(type_name).expect("the schema's type names are identifiers");
-    EntityUid::from_type_name_and_id(type_name, EntityId::new(id))
+    EntityUid::from_type_name_and_id(TYPE_NAMES[type_name].clone(), EntityId::new(id))
 }
 
 /// A record type's name in Cedar. A register's name has no slash, so that two pairs never share a name.

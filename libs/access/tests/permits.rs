@@ -209,6 +209,26 @@ fn a_publisher_may_be_limited_to_record_types() {
 }
 
 #[test]
+fn who_publishes_part_of_a_register_publishes_to_it() {
+    let policy = BUILTIN_POLICY.replace(
+        "publish = [{ register = \"land\" }]",
+        "publish = [{ register = \"land\", record_types = [\"parcel\"] }]",
+    );
+    let access = access_with(&policy);
+    access.publishes_to("spiffe://hub.test/register/land", "land").expect("a part of it");
+    access.publishes_to(CIVIL, "civil").expect("all of it");
+    for (caller, register) in [(CIVIL, "land"), (NATIONAL, "civil"), (OPS, "land")] {
+        assert_eq!(access.publishes_to(caller, register).expect_err("not its register").code(), "publish_not_granted");
+    }
+}
+
+#[test]
+fn the_policy_hash_shows_as_hexadecimal() {
+    let shown = access().policy_hash().to_string();
+    assert_eq!(shown, blake3::hash(BUILTIN_POLICY.as_bytes()).to_hex().as_str());
+}
+
+#[test]
 fn more_publish_questions_than_the_cache_holds_change_no_answer() {
     let access = access();
     for i in 0..600 {

@@ -107,3 +107,22 @@ fn the_hash_is_of_the_document_s_bytes() {
     let set = ProcedureSet::builtin();
     assert_eq!(set.hash(), blake3::hash(access::BUILTIN_PROCEDURES.as_bytes()).as_bytes());
 }
+
+#[test]
+fn the_relations_are_those_of_the_contracts() {
+    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../proto/hub/contract/v1/options.proto");
+    let text = std::fs::read_to_string(path).expect("the workspace has the options file");
+    let names = text.lines().filter_map(|line| line.trim().strip_prefix("RELATION_TYPE_")?.split_once(" = "));
+    let names: Vec<String> = names.map(|(name, _)| name.to_lowercase().replace('_', "-")).collect();
+    assert_eq!(names[0], "unspecified");
+    assert_eq!(names[1..], access::RELATIONS);
+}
+
+#[test]
+fn the_registers_that_the_contracts_have_are_listed_with_their_titles() {
+    let set = ProcedureSet::builtin();
+    for register in ["civil", "land", "health", "population"] {
+        let listed = set.register(register).unwrap_or_else(|| panic!("{register} is listed"));
+        assert!(!listed.title.vi.is_empty() && !listed.agency.is_empty());
+    }
+}
