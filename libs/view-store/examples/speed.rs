@@ -1,23 +1,26 @@
 //! Records per second that each store takes, with the fold's own work left out.
 //!
 //! Each record is one mention and makes one node: a head looked up and put, 8 blocking keys looked up (about one
-//! candidate, whose feature row is read), 8 postings, a feature row, a state row and a component put. Prints the rate
-//! of every tenth of the run, since a store that slows down as it grows shows only at the end.
+//! candidate, whose feature row is read), 8 postings, a feature row, a state row and a component put. The rate of the
+//! last tenth stands beside the whole run's, since a store that slows down as it grows shows only at the end. Times
+//! of the steps are processor time of the folding thread, which a busy machine does not stretch.
 //!
 //! ```text
 //! cargo run --release -p view-store --example speed -- [records] [fjall|sled] [directory]
 //! ```
 
 use std::path::Path;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use view_store::{DenseTable, Error, Expect, Options, StoreKind, Table, Txn, ViewStore};
+use view_store::{DenseTable, Expect, Options, StoreKind, Table, Txn, ViewStore};
+
+type Failed = Box<dyn std::error::Error>;
 
 const BATCH_RECORDS: u32 = 4096;
 const KEYS: u64 = 8;
 const STEPS: u32 = 10;
 
-fn main() -> Result<(), Box<dyn std::error::Error>> {
+fn main() -> Result<(), Failed> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let records: u32 = arguments.first().map_or(Ok(200_000), |text| text.parse())?;
     let kinds = match arguments.get(1).map(String::as_str) {
@@ -27,59 +30,64 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     };
     let scratch = tempfile::tempdir()?;
     let dir = arguments.get(2).map_or(scratch.path(), Path::new);
-    println!("store    records/s   last tenth   look-ups µs   inserts µs   puts µs   commit µs   (per record)");
+    println!(
+        "store    records/s   last tenth   look-ups µs   inserts µs   puts µs   commit µs   sum µs   (per record)"
+    );
     for kind in kinds {
         run(&dir.join(kind.to_string()), kind, records)?;
     }
     Ok(())
 }
 
-fn run(dir: &Path, kind: StoreKind, records: u32) -> Result<(), Box<dyn std::error::Error>> {
+fn run(dir: &Path, kind: StoreKind, records: u32) -> Result<(), Failed> {
     let expect = Expect { fold_version: 1, log_id: [0; 16] };
     let mut store = ViewStore::open(dir, Options { store: kind, ..Options::default() }, expect)?.into_store();
     let mut spent = Spent::default();
     let began = Instant::now();
-    let mut last_tenth = began;
+    let mut last_tenth = (began, 0);
     let mut next = 0;
     while next < records {
         if next < records / STEPS * (STEPS - 1) {
-            last_tenth = Instant::now();
+            last_tenth = (Instant::now(), next);
         }
         let end = (next + BATCH_RECORDS).min(records);
         let mut txn = store.begin()?;
         fold(&mut txn, next..end, records, &mut spent)?;
-        let committing = Instant::now();
+        let before = thread_ns()?;
         txn.commit(&end.to_le_bytes(), &[0; 32])?;
-        spent.commit += committing.elapsed();
+        spent.commit += thread_ns()? - before;
         next = end;
     }
     let rate = f64::from(records) / began.elapsed().as_secs_f64();
-    let tail = f64::from(records / STEPS) / last_tenth.elapsed().as_secs_f64();
-    let each = |time: Duration| time.as_secs_f64() * 1e6 / f64::from(records);
+    let tail = f64::from(records - last_tenth.1) / last_tenth.0.elapsed().as_secs_f64();
+    let each = |spent_ns: u64| spent_ns as f64 / 1e3 / f64::from(records);
+    let sum = spent.lookups + spent.inserts + spent.puts + spent.commit;
     println!(
-        "{:<6} {rate:>11.0} {tail:>12.0} {:>13.2} {:>12.2} {:>9.2} {:>11.2}",
+        "{:<6} {rate:>11.0} {tail:>12.0} {:>13.2} {:>12.2} {:>9.2} {:>11.2} {:>8.2}",
         kind.to_string(),
         each(spent.lookups),
         each(spent.inserts),
         each(spent.puts),
-        each(spent.commit)
+        each(spent.commit),
+        each(sum)
     );
     store.close()?;
     Ok(())
 }
 
+/// Nanoseconds on the processor.
 #[derive(Default)]
 struct Spent {
-    lookups: Duration,
-    inserts: Duration,
-    puts: Duration,
-    commit: Duration,
+    lookups: u64,
+    inserts: u64,
+    puts: u64,
+    commit: u64,
 }
 
 /// Look-ups of the whole batch first, then its writes, as the fold does it.
-fn fold(txn: &mut Txn<'_>, batch: std::ops::Range<u32>, records: u32, spent: &mut Spent) -> Result<(), Error> {
+fn fold(txn: &mut Txn<'_>, batch: std::ops::Range<u32>, records: u32, spent: &mut Spent) -> Result<(), Failed> {
     let (mut nodes, mut row, mut sum) = (Vec::new(), [0; 96], 0u64);
-    let began = Instant::now();
+    let before = thread_ns()?;
     for number in batch.clone() {
         assert!(txn.get(Table::Head, &pseudonym(number))?.is_none());
         nodes.clear();
@@ -91,9 +99,9 @@ fn fold(txn: &mut Txn<'_>, batch: std::ops::Range<u32>, records: u32, spent: &mu
             sum += u64::from(row[0]);
         }
     }
-    spent.lookups += began.elapsed();
+    spent.lookups += thread_ns()? - before;
     std::hint::black_box(sum);
-    let began = Instant::now();
+    let before = thread_ns()?;
     for number in batch.clone() {
         let node = txn.dense_append(DenseTable::NodeFeature, &[number as u8; 96])?;
         txn.dense_append(DenseTable::NodeState, &[number as u8; 16])?;
@@ -101,14 +109,20 @@ fn fold(txn: &mut Txn<'_>, batch: std::ops::Range<u32>, records: u32, spent: &mu
             txn.insert_posting(key, node);
         }
     }
-    spent.inserts += began.elapsed();
-    let began = Instant::now();
+    spent.inserts += thread_ns()? - before;
+    let before = thread_ns()?;
     for number in batch {
         txn.put(Table::Head, &pseudonym(number), &[number as u8; 72]);
         txn.put(Table::Component, &number.to_be_bytes(), &[number as u8; 48]);
     }
-    spent.puts += began.elapsed();
+    spent.puts += thread_ns()? - before;
     Ok(())
+}
+
+/// Nanoseconds that this thread has run on a processor, as Linux counts them.
+fn thread_ns() -> Result<u64, Failed> {
+    let counted = std::fs::read_to_string("/proc/thread-self/schedstat")?;
+    Ok(counted.split_whitespace().next().ok_or("schedstat is empty")?.parse()?)
 }
 
 /// One key in eight is shared with about one earlier record; the others are the record's own.

@@ -78,10 +78,6 @@ impl Table {
     pub const fn number(self) -> u8 {
         self as u8
     }
-
-    pub(crate) fn from_number(number: u8) -> Option<Self> {
-        Self::ALL.into_iter().find(|table| table.number() == number)
-    }
 }
 
 /// A stored key: the table's byte, then the key inside the table.
@@ -98,10 +94,6 @@ impl StoredKey {
         bytes.push(table.number());
         bytes.extend_from_slice(key);
         Self(bytes)
-    }
-
-    pub(crate) fn table(&self) -> Table {
-        Table::from_number(self.0[0]).expect("a stored key is built from a table")
     }
 
     pub(crate) fn bytes(&self) -> &[u8] {
@@ -178,9 +170,6 @@ mod tests {
         assert_eq!(numbers, (1..=15).collect::<Vec<u8>>());
         assert_eq!((Table::Head.number(), Table::Component.number()), (1, 6));
         assert_eq!((Table::Redo.number(), Table::Meta.number()), (14, 15));
-        for table in Table::ALL {
-            assert_eq!(Table::from_number(table.number()), Some(table));
-        }
     }
 
     #[test]
