@@ -19,6 +19,9 @@ use crate::refusal::{Refusal, ShownName};
 /// Bytes of a case number.
 pub const CASE_BYTES_MAX: usize = 128;
 
+/// Bytes of a register's or record type's name; what is longer is nobody's.
+const TYPE_BYTES_MAX: usize = 256;
+
 /// A request to read subjects of one kind for one purpose.
 #[derive(Clone, Copy, Debug)]
 pub struct Request<'a> {
@@ -180,7 +183,8 @@ impl Access {
             record_type: ShownName::new(record_type),
         };
         let scope = self.caller(caller)?;
-        if register.contains('/') {
+        let well_formed = !register.contains('/') && register.len().max(record_type.len()) <= TYPE_BYTES_MAX;
+        if !well_formed {
             return Err(refused());
         }
         let verdict = scope.writes.get_or_decide(register, record_type, || {

@@ -51,12 +51,22 @@ impl CallerScope {
 }
 
 /// Known callers, in two generations: when the young one is full it becomes the old one.
-#[derive(Default)]
 pub(crate) struct Callers {
+    capacity: usize,
     generations: RwLock<[HashMap<Box<str>, Arc<CallerScope>>; 2]>,
 }
 
+impl Default for Callers {
+    fn default() -> Self {
+        Self::with_capacity(CALLERS_MAX)
+    }
+}
+
 impl Callers {
+    fn with_capacity(capacity: usize) -> Self {
+        Self { capacity, generations: RwLock::default() }
+    }
+
     pub(crate) fn get(&self, caller: &str) -> Option<Arc<CallerScope>> {
         let [young, old] = &*self.generations.read().unwrap_or_else(PoisonError::into_inner);
         young.get(caller).or_else(|| old.get(caller)).cloned()
@@ -65,7 +75,7 @@ impl Callers {
     /// Adds a caller unless another thread just did; either way returns the one to use.
     pub(crate) fn insert(&self, caller: &str, scope: CallerScope) -> Arc<CallerScope> {
         let [young, old] = &mut *self.generations.write().unwrap_or_else(PoisonError::into_inner);
-        if young.len() >= CALLERS_MAX && !young.contains_key(caller) {
+        if young.len() >= self.capacity && !young.contains_key(caller) {
             *old = std::mem::take(young);
         }
         young.entry(caller.into()).or_insert_with(|| Arc::new(scope)).clone()
@@ -92,5 +102,61 @@ impl Writes {
             decided.entry(register.into()).or_default().insert(record_type.into(), verdict);
         }
         verdict
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::policy::uid;
+
+    fn scope(name: &str) -> CallerScope {
+        CallerScope::new(name, "agency", uid("Caller", name), RowScope::All, Entities::empty(), 1)
+    }
+
+    fn known(callers: &Callers) -> usize {
+        let [young, old] = &*callers.generations.read().expect("no thread panicked");
+        young.len() + old.len()
+    }
+
+    #[test]
+    fn no_number_of_callers_makes_the_cache_grow_past_two_generations() {
+        let callers = Callers::with_capacity(4);
+        for i in 0..100 {
+            let name = format!("caller-{i}");
+            assert!(callers.get(&name).is_none());
+            callers.insert(&name, scope(&name));
+            assert!(known(&callers) <= 8, "{} callers", known(&callers));
+            assert_eq!(callers.get(&name).map(|scope| scope.name.clone()), Some(name.into()));
+        }
+        assert!(callers.get("caller-0").is_none(), "the oldest have gone");
+    }
+
+    #[test]
+    fn a_caller_that_another_thread_added_first_is_kept() {
+        let callers = Callers::default();
+        let first = callers.insert("a", scope("a"));
+        let second = callers.insert("a", scope("a"));
+        assert!(Arc::ptr_eq(&first, &second));
+    }
+
+    #[test]
+    fn a_decision_is_made_once_per_cell() {
+        let scope = scope("a");
+        let first = scope.scope(0, || Err(Refusal::PolicyFailed));
+        let again = scope.scope(0, || panic!("it is decided already"));
+        assert_eq!(first.err(), again.err());
+    }
+
+    #[test]
+    fn publish_decisions_past_the_bound_are_right_and_not_kept() {
+        let writes = Writes::default();
+        for i in 0..WRITES_MAX + 10 {
+            assert_eq!(writes.get_or_decide("r", &i.to_string(), || i % 2 == 0), i % 2 == 0);
+        }
+        assert!(!writes.get_or_decide("r", "1", || panic!("it is kept")));
+        assert!(writes.get_or_decide("r", "265", || true), "265 was past the bound: decided again");
+        let kept: usize = writes.decided.read().expect("no thread panicked").values().map(HashMap::len).sum();
+        assert_eq!(kept, WRITES_MAX);
     }
 }

@@ -239,16 +239,32 @@ fn more_publish_questions_than_the_cache_holds_change_no_answer() {
 }
 
 #[test]
-fn more_callers_than_the_cache_holds_change_no_answer() {
+fn names_of_any_length_are_refused_alike() {
     let access = access();
-    for i in 0..5_000_u32 {
-        let caller = format!("spiffe://hub.test/portal/commune-{i:05}");
-        if i % 50 == 0 {
-            access.permit_listing(&caller, Listing::Own).expect_err("communes list nothing");
-        }
+    let long = "x".repeat(1 << 20);
+    for (register, record_type) in [("civil", long.as_str()), (&long, "birth"), (&long, &long)] {
+        assert_eq!(access.may_write(CIVIL, register, record_type).expect_err("too long").code(), "publish_not_granted");
     }
-    let permit = access.permit(&read(COMMUNE, MARRIAGE, "person", &["full_name"])).expect("still granted");
-    assert!(permit.rows().covers(RowFacts { communes: &["07954"], cases: &[] }));
+}
+
+#[test]
+fn a_policy_that_cannot_be_evaluated_refuses() {
+    let overflow =
+        "forbid (principal, action == Action::\"get_status\", resource) when { 9223372036854775807 + 1 > 0 };";
+    let access = access_with(&BUILTIN_POLICY.replacen("permit (", &format!("{overflow}\npermit ("), 1));
+    let refusal = access.permit_hub(OPS, HubAction::GetStatus).expect_err("the forbid cannot be evaluated");
+    assert_eq!(refusal, Refusal::PolicyFailed);
+    access.permit_hub(OPS, HubAction::GetQuality).expect("another action is not concerned");
+}
+
+#[test]
+fn a_forbid_without_a_reason_code_is_a_plain_refusal() {
+    let forbid = "forbid (principal, action == Action::\"get_subject\", resource == Field::\"person.birth_date\");";
+    let access = access_with(&BUILTIN_POLICY.replacen("permit (", &format!("{forbid}\npermit ("), 1));
+    access.permit(&read(NATIONAL, MARRIAGE, "person", &["full_name"])).expect("not concerned");
+    let refusal =
+        access.permit(&read(NATIONAL, MARRIAGE, "person", &["full_name", "birth_date"])).expect_err("forbidden");
+    assert_eq!(refusal.fields().iter().map(|field| field.as_str()).collect::<Vec<_>>(), ["person.birth_date"]);
 }
 
 fn refused(from: &str, to: &str) -> PolicyError {
