@@ -40,14 +40,19 @@ async fn measure(dir: &Path, raw: &Path, limit: Duration) -> Result<(), Box<dyn 
     read(&log)
 }
 
-/// Writes and flushes per second of one preallocated file.
+/// Writes and flushes per second of one file that has been filled with zeros.
 fn bare(path: &Path, bytes: usize, limit: Duration) -> std::io::Result<f64> {
     let file = OpenOptions::new().create(true).truncate(true).write(true).open(path)?;
-    rustix::fs::fallocate(&file, rustix::fs::FallocateFlags::empty(), 0, 1 << 30)?;
+    rustix::fs::fallocate(&file, rustix::fs::FallocateFlags::empty(), 0, 256 << 20)?;
+    let zeros = vec![0; 1 << 20];
+    let limit_bytes = 256u64 << 20;
+    for at in (0..limit_bytes).step_by(zeros.len()) {
+        file.write_all_at(&zeros, at)?;
+    }
     file.sync_all()?;
     let buffer = vec![7; bytes];
     let (start, mut n) = (Instant::now(), 0u64);
-    while start.elapsed() < limit && (n + 1) * (bytes as u64) < 1 << 30 {
+    while start.elapsed() < limit && (n + 1) * (bytes as u64) < limit_bytes {
         file.write_all_at(&buffer, n * bytes as u64)?;
         file.sync_data()?;
         n += 1;

@@ -211,17 +211,18 @@ pub(crate) fn preallocate(file: &File, bytes: u64) -> io::Result<()> {
     match rustix::fs::fallocate(file, FallocateFlags::empty(), 0, bytes) {
         Ok(()) => Ok(()),
         // A file system without fallocate: writing zeros reserves as well.
-        Err(rustix::io::Errno::OPNOTSUPP) => fill_with_zeros(file, bytes),
+        Err(rustix::io::Errno::OPNOTSUPP) => write_zeros(file, file.metadata()?.len(), bytes),
         Err(e) => Err(e.into()),
     }
 }
 
-fn fill_with_zeros(file: &File, bytes: u64) -> io::Result<()> {
-    let zeros = vec![0; 1 << 20];
-    let mut at = file.metadata()?.len();
-    while at < bytes {
-        let n = (bytes - at).min(zeros.len() as u64);
-        file.write_all_at(&zeros[..usize::try_from(n).expect("at most 1 MiB")], at)?;
+/// Writes zeros from one offset to another (exclusive).
+pub(crate) fn write_zeros(file: &File, from: u64, to: u64) -> io::Result<()> {
+    static ZEROS: [u8; 1 << 20] = [0; 1 << 20];
+    let mut at = from;
+    while at < to {
+        let n = (to - at).min(ZEROS.len() as u64);
+        file.write_all_at(&ZEROS[..usize::try_from(n).expect("at most 1 MiB")], at)?;
         at += n;
     }
     Ok(())

@@ -21,6 +21,12 @@ use crate::segment::{self, Segment, Start};
 use crate::track::{End, Track};
 use crate::types::{Appended, Locator, TrackId};
 
+/// How far beyond a group the segment is filled with zeros when the group goes past what has been filled.
+///
+/// Flushing into space that is reserved but was never written waits for the file system's journal, every time; flushing over zeros does not.
+/// Measured on ext4, two busy cores, lone caller: 333k entries/s in batches of 64 against 12k, for a stall of some 20 ms every 16 MiB.
+const ZEROS_AHEAD_BYTES: u64 = 16 << 20;
+
 /// One call of `append`.
 pub(crate) struct Job {
     /// Slot and bytes of each entry; sizes are checked.
@@ -46,6 +52,8 @@ pub(crate) struct Writer {
     file: Arc<File>,
     /// Preallocated bytes of the segment.
     capacity: u64,
+    /// Offset up to which this writer has filled the segment, with frames or zeros.
+    filled: u64,
     offset: u64,
     group: u64,
     time: i64,
@@ -63,6 +71,7 @@ impl Writer {
             segment: track.newest(),
             file: opened.file,
             capacity: opened.capacity,
+            filled: opened.end.offset,
             offset: opened.end.offset,
             group: opened.end.group,
             time: opened.end.time,
@@ -135,14 +144,25 @@ impl Writer {
         let before = self.next.clone();
         let appended = self.encode(jobs, time);
         debug_assert_eq!(self.frames.len() as u64, bytes);
-        let written = self.file.write_all_at(&self.frames, self.offset).and_then(|()| self.file.sync_data());
-        if let Err(source) = written {
+        if let Err(source) = self.write_and_flush() {
             let source = Arc::new(source);
             self.poison = Some(source.clone());
             return Err(AppendError::Poisoned { dir: self.track.dir.clone(), source });
         }
         self.publish(before, bytes, time);
         Ok(appended)
+    }
+
+    /// Writes the encoded group, with zeros after it when it goes past what has been filled, and flushes.
+    fn write_and_flush(&mut self) -> io::Result<()> {
+        self.file.write_all_at(&self.frames, self.offset)?;
+        let end = self.offset + self.frames.len() as u64;
+        if end > self.filled {
+            let filled = (end + ZEROS_AHEAD_BYTES).min(self.capacity);
+            segment::write_zeros(&self.file, end, filled)?;
+            self.filled = filled;
+        }
+        self.file.sync_data()
     }
 
     fn encode(&mut self, jobs: &[Job], time: i64) -> Vec<Appended> {
@@ -211,6 +231,7 @@ impl Writer {
         let _ = index.store(dir, self.segment.number, of, self.offset, track.interval_bytes);
         (self.segment, self.file, self.capacity) = (segment, file, capacity);
         self.offset = self.segment.head_bytes;
+        self.filled = self.offset;
         Ok(())
     }
 }
