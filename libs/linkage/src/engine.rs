@@ -1,0 +1,194 @@
+//! The incremental engine: keeps clusters up to date, one record at a time.
+//!
+//! An event goes through three steps: members move between nodes, so that nodes are born and die ([`moves`]); the keys of
+//! born and dead nodes give and take edges ([`blocks`]); the touched components are clustered again and compared with what
+//! they were ([`pool`]).
+
+mod blocks;
+mod moves;
+mod pool;
+
+use std::collections::{BTreeMap, HashMap};
+
+use record::MentionId;
+
+pub(crate) use moves::node_ids;
+
+use crate::component::{Decision, NodeNo};
+use crate::diff::{LinkDiff, MentionChange, Standing};
+use crate::model::Model;
+use crate::row::FeatureRow;
+use crate::state::{LinkState, NodeMeta};
+
+/// A mention to insert.
+#[derive(Clone, Copy, Debug)]
+pub struct MentionInput {
+    /// Its permanent id.
+    pub id: MentionId,
+    /// Rank of its register in the kind's order; the smallest names a subject.
+    pub rank: u8,
+    /// Its features.
+    pub row: FeatureRow,
+    /// True when a reviewer's decision names it: it then has a node of its own.
+    pub pinned: bool,
+}
+
+/// All mentions of a record's version.
+#[derive(Clone, Copy, Debug)]
+pub struct RecordMentions<'a> {
+    /// The mentions, each id once.
+    pub mentions: &'a [MentionInput],
+    /// Pairs of places in `mentions` that are not one subject.
+    pub distinct: &'a [(usize, usize)],
+}
+
+/// A record's version that is in the state and goes.
+#[derive(Clone, Copy, Debug)]
+pub struct OldRecord<'a> {
+    /// The mentions that it was inserted with.
+    pub mentions: &'a [MentionId],
+    /// The pairs that it was inserted with.
+    pub distinct: &'a [(usize, usize)],
+}
+
+/// Keeps the clusters of a [`LinkState`] equal to what [`crate::batch`] makes of the same live mentions.
+pub struct Engine<'a, S> {
+    model: &'a Model,
+    state: &'a mut S,
+}
+
+/// A node that the event reads or changes.
+struct Touched {
+    meta: NodeMeta,
+    /// The meta row as it was; `None` for a node that is born.
+    old: Option<NodeMeta>,
+}
+
+impl Touched {
+    fn is_dead(&self) -> bool {
+        self.meta.members == 0
+    }
+}
+
+/// What one event has done so far.
+#[derive(Default)]
+struct Event {
+    nodes: BTreeMap<NodeNo, Touched>,
+    rows: HashMap<NodeNo, FeatureRow>,
+    born: Vec<NodeNo>,
+    /// Pairs that share a record as different subjects since this event, or no more.
+    parted: Vec<(NodeNo, NodeNo)>,
+    reconciled: Vec<(NodeNo, NodeNo)>,
+    /// Decisions that this event brings.
+    decisions: Vec<Decision>,
+    diff: LinkDiff,
+}
+
+impl<'a, S: LinkState> Engine<'a, S> {
+    /// An engine over a state that was only ever changed by engines with the same model.
+    pub fn new(model: &'a Model, state: &'a mut S) -> Engine<'a, S> {
+        Engine { model, state }
+    }
+
+    /// Inserts a record that is not in the state.
+    ///
+    /// # Errors
+    /// Those of the store. The state is then between two events and is not to be committed.
+    pub fn insert(&mut self, record: &RecordMentions<'_>) -> Result<LinkDiff, S::Error> {
+        self.apply(None, Some(record))
+    }
+
+    /// Removes a record.
+    ///
+    /// # Errors
+    /// As [`Engine::insert`].
+    pub fn remove(&mut self, record: &OldRecord<'_>) -> Result<LinkDiff, S::Error> {
+        self.apply(Some(record), None)
+    }
+
+    /// Replaces a record's version by another in one step; either may be absent.
+    ///
+    /// # Errors
+    /// As [`Engine::insert`].
+    pub fn apply(
+        &mut self,
+        old: Option<&OldRecord<'_>>,
+        new: Option<&RecordMentions<'_>>,
+    ) -> Result<LinkDiff, S::Error> {
+        let mut event = Event::default();
+        self.move_members(&mut event, old, new)?;
+        self.finish(event)
+    }
+
+    /// Brings a reviewer's decision between two nodes. One that names no live node does nothing: whoever inserts a pinned
+    /// mention brings the decisions on it again.
+    ///
+    /// # Errors
+    /// As [`Engine::insert`].
+    pub fn decide(&mut self, decision: &Decision) -> Result<LinkDiff, S::Error> {
+        let mut event = Event::default();
+        for id in [decision.a, decision.b] {
+            if let Some(no) = self.state.find_node(&id)? {
+                self.touch(&mut event, no)?;
+            }
+        }
+        event.decisions.push(*decision);
+        self.finish(event)
+    }
+
+    fn finish(&mut self, mut event: Event) -> Result<LinkDiff, S::Error> {
+        let edges = self.reblock(&mut event)?;
+        self.recluster(&mut event, edges)?;
+        self.write(&mut event)?;
+        Ok(event.diff)
+    }
+
+    /// Loads a node's meta row once per event.
+    fn touch<'e>(&mut self, event: &'e mut Event, no: NodeNo) -> Result<&'e mut Touched, S::Error> {
+        match event.nodes.entry(no) {
+            std::collections::btree_map::Entry::Occupied(entry) => Ok(entry.into_mut()),
+            std::collections::btree_map::Entry::Vacant(entry) => {
+                let meta = self.state.meta(no)?;
+                Ok(entry.insert(Touched { old: Some(meta.clone()), meta }))
+            }
+        }
+    }
+
+    fn row(&mut self, event: &mut Event, no: NodeNo) -> Result<FeatureRow, S::Error> {
+        if let Some(row) = event.rows.get(&no) {
+            return Ok(*row);
+        }
+        let row = self.state.row(no)?;
+        event.rows.insert(no, row);
+        Ok(row)
+    }
+
+    fn write(&mut self, event: &mut Event) -> Result<(), S::Error> {
+        for change in &mut event.diff.mentions {
+            if let Some(standing) = &mut change.new {
+                let placed = self.state.placement(&change.mention)?;
+                if let Some(touched) = placed.and_then(|p| event.nodes.get(&p.node)) {
+                    *standing = Standing { node: touched.meta.id, subject: touched.meta.subject };
+                }
+            }
+        }
+        event.diff.mentions.sort_unstable_by_key(|change| change.mention);
+        let mut keys = Vec::new();
+        for (no, touched) in &event.nodes {
+            if touched.is_dead() {
+                keys.clear();
+                crate::keys::blocking_keys(&event.rows[no], &mut keys);
+                self.state.retire_node(*no, &touched.meta.id, &keys)?;
+            } else if touched.old.as_ref() != Some(&touched.meta) {
+                self.state.put_meta(*no, &touched.meta)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Event {
+    fn mention(&mut self, mention: MentionId, old: Option<Standing>, new: Option<Standing>) {
+        self.diff.mentions.push(MentionChange { mention, old, new });
+    }
+}

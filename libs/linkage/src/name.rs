@@ -1,0 +1,172 @@
+//! Comparison of two folded names.
+
+use rapidfuzz::distance::osa;
+
+use crate::level::Level;
+use crate::model::Model;
+use crate::row::{FeatureRow, NAME_CUT, PLAIN_NAME};
+use crate::text::tokens;
+
+/// Tokens of a name that are looked at one by one; longer names are compared whole.
+const TOKENS_MAX: usize = 12;
+
+/// How the names of two rows agree.
+pub(crate) fn level(model: &Model, a: &FeatureRow, b: &FeatureRow) -> Level {
+    let (left, right) = (a.name(), b.name());
+    if left.is_empty() || right.is_empty() {
+        return Level::NameAbsent;
+    }
+    if left == right {
+        return equal_folded(a, b);
+    }
+    different(model, left, right)
+}
+
+fn equal_folded(a: &FeatureRow, b: &FeatureRow) -> Level {
+    if a.accented() == b.accented() {
+        Level::NameAccented
+    } else if a.has(NAME_CUT) || b.has(NAME_CUT) {
+        // The rest, which the row does not hold, differs.
+        Level::NameNear
+    } else if a.has(PLAIN_NAME) || b.has(PLAIN_NAME) {
+        Level::NameFolded
+    } else {
+        Level::NameMarksDiffer
+    }
+}
+
+fn different(model: &Model, left: &[u8], right: &[u8]) -> Level {
+    let (a, b) = (Tokens::of(left), Tokens::of(right));
+    if a.sorted() == b.sorted() {
+        return Level::NameReordered;
+    }
+    if a.len == b.len { same_length(model, &a, &b) } else { other_length(left, right, &a, &b) }
+}
+
+/// Names with as many tokens: what differs, and is the difference a slip or a name of its own?
+fn same_length(model: &Model, a: &Tokens<'_>, b: &Tokens<'_>) -> Level {
+    let mut slips = 0;
+    let mut unknown_pair = false;
+    let (mut middle_differs, mut family_differs) = (false, false);
+    for place in 0..a.len {
+        let (x, y) = (a.list[place], b.list[place]);
+        if x == y {
+            continue;
+        }
+        let known = (model.knows_token(x), model.knows_token(y));
+        let edits = distance(x, y);
+        if edits <= 2 && known != (true, true) && edits < x.len().min(y.len()) {
+            slips += edits;
+            unknown_pair |= known == (false, false);
+        } else if place + 1 == a.len {
+            return Level::NameDiffers;
+        } else if place == 0 {
+            family_differs = true;
+        } else {
+            middle_differs = true;
+        }
+    }
+    match (family_differs, middle_differs, slips) {
+        (true, ..) => Level::NameGivenOnly,
+        (false, true, 0) => Level::NameMiddleDiffers,
+        (false, true, _) => Level::NameDiffers,
+        (false, false, 1) if !unknown_pair => Level::NameTypo,
+        (false, false, 0..=2) => Level::NameNear,
+        _ => Level::NameDiffers,
+    }
+}
+
+/// Names with other numbers of tokens: a lost space, or middle names left out.
+fn other_length(left: &[u8], right: &[u8], a: &Tokens<'_>, b: &Tokens<'_>) -> Level {
+    if a.len.abs_diff(b.len) == 1 && left.iter().filter(|c| **c != b' ').eq(right.iter().filter(|c| **c != b' ')) {
+        return Level::NameTypo;
+    }
+    let (short, long) = if a.len < b.len { (a, b) } else { (b, a) };
+    let given_equal = short.given() == long.given();
+    if given_equal && short.len >= 2 && short.list[0] == long.list[0] && short.is_within(long) {
+        return Level::NameMiddleMissing;
+    }
+    if given_equal { Level::NameGivenOnly } else { Level::NameDiffers }
+}
+
+/// Edits between two tokens, 3 standing for more than two.
+fn distance(x: &[u8], y: &[u8]) -> usize {
+    if x.len().abs_diff(y.len()) > 2 {
+        return 3;
+    }
+    let args = osa::Args::default().score_cutoff(2);
+    osa::distance_with_args(x.iter().copied(), y.iter().copied(), &args).unwrap_or(3)
+}
+
+struct Tokens<'a> {
+    list: [&'a [u8]; TOKENS_MAX],
+    len: usize,
+}
+
+impl<'a> Tokens<'a> {
+    fn of(name: &'a [u8]) -> Tokens<'a> {
+        let mut out = Tokens { list: [&[]; TOKENS_MAX], len: 0 };
+        for token in tokens(name).take(TOKENS_MAX) {
+            out.list[out.len] = token;
+            out.len += 1;
+        }
+        out
+    }
+
+    fn sorted(&self) -> [&'a [u8]; TOKENS_MAX] {
+        let mut list = self.list;
+        list.sort_unstable();
+        list
+    }
+
+    fn given(&self) -> &'a [u8] {
+        self.list[self.len.saturating_sub(1)]
+    }
+
+    /// Whether the tokens occur in this order in the other name.
+    fn is_within(&self, other: &Tokens<'_>) -> bool {
+        let mut rest = other.list[..other.len].iter();
+        self.list[..self.len].iter().all(|token| rest.any(|t| t == token))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fields::PersonFields;
+
+    fn compare(a: &str, b: &str) -> Level {
+        let model = Model::epoch_1();
+        let row = |full_name| model.person_row(&PersonFields { full_name, ..Default::default() });
+        let (a, b) = (row(a), row(b));
+        assert_eq!(level(&model, &a, &b), level(&model, &b, &a), "comparison is symmetric");
+        level(&model, &a, &b)
+    }
+
+    #[test]
+    fn levels_tell_slips_from_other_names() {
+        for (a, b, expected) in [
+            ("Nguyễn Thị Hòa", "NGUYỄN THỊ HOÀ", Level::NameAccented),
+            ("Nguyễn Thị Hòa", "Nguyen Thi Hoa", Level::NameFolded),
+            ("Nguyễn Thị Hương", "Nguyễn Thị Hường", Level::NameMarksDiffer),
+            ("Y Wen Niê", "Niê Y Wen", Level::NameReordered),
+            ("Nguyễn Văn Hùng", "Nguyễn Văn Hùngg", Level::NameTypo),
+            ("Nguyễn Văn Hùng", "Nguyễn Văn Dũng", Level::NameDiffers),
+            ("Nguyễn Văn Nam", "Nguyễn Nam", Level::NameMiddleMissing),
+            ("Nguyễn Văn Nam", "Nguyễn Hoàng Nam", Level::NameMiddleDiffers),
+            ("Hoàng Văn Nam", "Huỳnh Văn Nam", Level::NameGivenOnly),
+            ("Trần Thị Lan", "TrầnThị Lan", Level::NameTypo),
+            ("Nguyễn Văn Hùng", "Lê Thị Mai", Level::NameDiffers),
+            ("", "Lê Thị Mai", Level::NameAbsent),
+            ("Xuyzo", "Xuyzu", Level::NameNear),
+        ] {
+            assert_eq!(compare(a, b), expected, "{a} / {b}");
+        }
+    }
+
+    #[test]
+    fn long_names_that_differ_late_are_not_equal() {
+        let (a, b) = ("Bạch ".repeat(40) + "An", "Bạch ".repeat(40) + "Bình");
+        assert_eq!(compare(&a, &b), Level::NameNear);
+    }
+}
