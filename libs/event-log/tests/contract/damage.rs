@@ -14,7 +14,13 @@ const PARTITIONS: PartitionCounts = PartitionCounts { change: 2, rejected: 1, ac
 fn tuning() -> Tuning {
     // A time whose last byte has two bits set: no single flip makes it look like one that was not yet written.
     let clock = Arc::new(|| Timestamp(0x0306_0504_0302_0100));
-    Tuning { segment_bytes: 16 << 10, access_segment_bytes: 16 << 10, clock, ..Tuning::default() }
+    Tuning {
+        segment_bytes: 16 << 10,
+        access_segment_bytes: 16 << 10,
+        index_interval_bytes: 4 << 10,
+        clock,
+        ..Tuning::default()
+    }
 }
 
 fn create(dir: &Path) -> EventLog {
@@ -265,6 +271,7 @@ async fn an_index_file_is_made_again_when_it_is_damaged_or_missing() {
     let appended = many_segments(dir.path()).await;
     let index = |n: u32| dir.path().join(format!("main/{n:010}.idx"));
     let (second, third) = (fs::read(index(2)).expect("there"), fs::read(index(3)).expect("there"));
+    assert!(second.len() > 100, "the index has points");
     change(&index(2), 20, |b| b[0] ^= 1);
     fs::remove_file(index(3)).expect("removed");
     let log = open(dir.path()).expect("sound");
