@@ -10,7 +10,7 @@ use std::io::{BufReader, BufWriter, Read, Write};
 use std::path::{Path, PathBuf};
 
 use crate::block::{self, BLOCK_BYTES};
-use crate::dense::{DenseFile, DenseTable};
+use crate::dense::{Carry, DenseDisk, DenseFile, DenseTable};
 use crate::error::Error;
 
 pub(crate) const IMAGES_FILE: &str = "checkpoint.images";
@@ -20,45 +20,49 @@ const IMAGE_HEAD_BYTES: usize = 9;
 /// Magic (8), number of images (8), CRC32C of all before it (4).
 const TRAILER_BYTES: usize = 20;
 
-/// Writes every overlay to its file and puts it on disk. The overlays stay until [`DenseFile::settle`].
-pub(crate) fn carry(dir: &Path, files: &mut [DenseFile]) -> Result<(), Error> {
+/// Writes the rows to their files and puts them on disk.
+pub(crate) fn carry(dir: &Path, parts: &[Carry]) -> Result<(), Error> {
+    parts.iter().try_for_each(Carry::reserve)?;
     let path = dir.join(IMAGES_FILE);
-    for file in files.iter_mut() {
-        file.reserve()?;
-    }
-    let at_path = |source| Error::io(&path, source);
-    let mut images = Images::create(path.clone())?;
+    write_images(&path, parts)?;
+    copy(&path, &parts.iter().map(Carry::disk).collect::<Vec<_>>())?;
+    // If this is lost the same images are copied once more.
+    File::options().write(true).truncate(true).open(&path).map_err(|source| Error::io(&path, source))?;
+    Ok(())
+}
+
+pub(crate) fn write_images(path: &Path, parts: &[Carry]) -> Result<(), Error> {
+    let mut images = Images::create(path.to_owned())?;
     let mut image = block::empty();
-    for file in files.iter() {
-        for number in file.dirty_blocks() {
-            file.image(number, &mut image)?;
-            images.add(file.table(), number, &image[..])?;
+    for part in parts {
+        for number in part.blocks() {
+            part.image(number, &mut image)?;
+            images.add(part.disk().table(), number, &image[..])?;
         }
     }
-    images.finish()?;
-    copy_to_places(dir, files)?;
-    // If this is lost the same images are copied once more.
-    File::options().write(true).truncate(true).open(&path).map_err(at_path)?;
-    Ok(())
+    images.finish()
 }
 
 /// Copies the images of a complete side file to their places; nothing when there is none.
 pub(crate) fn copy_to_places(dir: &Path, files: &[DenseFile]) -> Result<(), Error> {
-    let path = dir.join(IMAGES_FILE);
-    let at_path = |source| Error::io(&path, source);
-    let Some(count) = complete_images(&path)? else { return Ok(()) };
-    let mut from = BufReader::with_capacity(1 << 16, File::open(&path).map_err(at_path)?);
+    copy(&dir.join(IMAGES_FILE), &files.iter().map(DenseFile::disk).collect::<Vec<_>>())
+}
+
+fn copy(path: &Path, disks: &[&DenseDisk]) -> Result<(), Error> {
+    let at_path = |source| Error::io(path, source);
+    let Some(count) = complete_images(path)? else { return Ok(()) };
+    let mut from = BufReader::with_capacity(1 << 16, File::open(path).map_err(at_path)?);
     let mut head = [0; IMAGE_HEAD_BYTES];
     let mut image = block::empty();
     for _ in 0..count {
         from.read_exact(&mut head).map_err(at_path)?;
         from.read_exact(&mut image[..]).map_err(at_path)?;
         let number = u64::from_le_bytes(head[1..].try_into().expect("eight bytes"));
-        let file = DenseTable::from_number(head[0]).and_then(|table| files.iter().find(|file| file.table() == table));
-        let file = file.ok_or_else(|| Error::DamagedFile { path: path.clone(), what: "names an unknown file" })?;
-        file.write_block(number, &image)?;
+        let disk = DenseTable::from_number(head[0]).and_then(|table| disks.iter().find(|disk| disk.table() == table));
+        let disk = disk.ok_or_else(|| Error::DamagedFile { path: path.to_owned(), what: "names an unknown file" })?;
+        disk.write_block(number, &image)?;
     }
-    files.iter().try_for_each(DenseFile::sync)
+    disks.iter().try_for_each(|disk| disk.sync())
 }
 
 /// Number of images in the side file, when it is whole.
@@ -93,7 +97,7 @@ fn trailer(count: u64, sum: u32) -> Vec<u8> {
 }
 
 /// The side file while it is written.
-pub(crate) struct Images {
+struct Images {
     path: PathBuf,
     out: BufWriter<File>,
     count: u64,
@@ -101,12 +105,12 @@ pub(crate) struct Images {
 }
 
 impl Images {
-    pub(crate) fn create(path: PathBuf) -> Result<Self, Error> {
+    fn create(path: PathBuf) -> Result<Self, Error> {
         let file = File::create(&path).map_err(|source| Error::io(&path, source))?;
         Ok(Self { path, out: BufWriter::with_capacity(1 << 16, file), count: 0, sum: 0 })
     }
 
-    pub(crate) fn add(&mut self, table: DenseTable, number: u64, image: &[u8]) -> Result<(), Error> {
+    fn add(&mut self, table: DenseTable, number: u64, image: &[u8]) -> Result<(), Error> {
         self.write(&[table.number()])?;
         self.write(&number.to_le_bytes())?;
         self.write(image)?;
@@ -114,7 +118,7 @@ impl Images {
         Ok(())
     }
 
-    pub(crate) fn finish(mut self) -> Result<(), Error> {
+    fn finish(mut self) -> Result<(), Error> {
         let trailer = trailer(self.count, self.sum);
         self.write(&trailer)?;
         self.out.flush().map_err(|source| Error::io(&self.path, source))?;

@@ -41,6 +41,7 @@ mod store;
 mod table;
 mod value;
 mod view;
+mod work;
 
 pub use batch::{Batch, Durability};
 pub use dense::DenseTable;

@@ -45,12 +45,13 @@ impl BlockCache {
         Ok(())
     }
 
-    /// Drops a block that has been written anew.
-    pub(super) fn forget(&self, number: u64) {
+    /// Lets `write` write a block anew while nobody loads it, and forgets what was cached of it.
+    pub(super) fn replace<T>(&self, number: u64, write: impl FnOnce() -> T) -> T {
         let mut held = self.slot(number).lock().unwrap_or_else(PoisonError::into_inner);
         if held.as_ref().is_some_and(|slot| slot.number == number) {
             *held = None;
         }
+        write()
     }
 
     fn slot(&self, number: u64) -> &Mutex<Option<Slot>> {

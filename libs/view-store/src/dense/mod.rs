@@ -6,21 +6,16 @@
 //! verified whenever the block is read from the disk.
 
 mod cache;
+mod disk;
 mod overlay;
 
-use std::fs::{File, OpenOptions};
-use std::os::unix::fs::FileExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
+use std::sync::Arc;
 
-use rustix::fs::FallocateFlags;
-
-use crate::block::{self, BLOCK_BYTES, Block, PAYLOAD_BYTES};
+use crate::block::Block;
 use crate::error::Error;
-use cache::BlockCache;
+pub(crate) use disk::DenseDisk;
 use overlay::Overlay;
-
-/// Blocks that a file grows by: 16 MiB.
-const GROWTH_BLOCKS: u64 = 4096;
 
 /// What a dense file is for. The numbers are stored (redo rows, checksums) and never change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -63,51 +58,37 @@ impl DenseTable {
 
 /// An open dense file. Reads go through a shared reference and may run on many threads; writes are the fold's.
 pub(crate) struct DenseFile {
-    table: DenseTable,
-    path: PathBuf,
-    file: File,
+    disk: Arc<DenseDisk>,
     /// Rows in the file as of the last checkpoint.
     settled_len: u32,
-    /// Blocks that the file has room for.
-    room_blocks: u64,
     committed_len: u32,
     /// Rows, with those of the open batch.
     len: u32,
     overlay: Overlay,
-    cache: BlockCache,
+    /// Rows that a running checkpoint carries into the file.
+    frozen: Option<Frozen>,
+}
+
+struct Frozen {
+    rows: Arc<Overlay>,
+    len: u32,
 }
 
 impl DenseFile {
     /// Opens or creates the file; rows from `settled_len` on are not read, whatever the file holds there.
     pub(crate) fn open(dir: &Path, table: DenseTable, settled_len: u32, cache_bytes: u64) -> Result<Self, Error> {
-        let path = dir.join(table.file_name());
-        let file = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .open(&path)
-            .map_err(|source| Error::io(&path, source))?;
-        let room_blocks = file.metadata().map_err(|source| Error::io(&path, source))?.len() / BLOCK_BYTES as u64;
-        let dense = Self {
-            table,
-            path,
-            file,
+        Ok(Self {
+            disk: Arc::new(DenseDisk::open(dir, table, settled_len, cache_bytes)?),
             settled_len,
-            room_blocks,
             committed_len: settled_len,
             len: settled_len,
             overlay: Overlay::new(table.row_bytes()),
-            cache: BlockCache::new(cache_bytes),
-        };
-        if dense.blocks_of(settled_len) > room_blocks {
-            return Err(Error::DamagedFile { path: dense.path, what: "shorter than the last checkpoint left it" });
-        }
-        Ok(dense)
+            frozen: None,
+        })
     }
 
-    pub(crate) const fn table(&self) -> DenseTable {
-        self.table
+    pub(crate) fn table(&self) -> DenseTable {
+        self.disk.table()
     }
 
     /// Number of committed rows.
@@ -125,28 +106,25 @@ impl DenseFile {
         if number >= self.len {
             return Err(self.no_such_row(number));
         }
-        if let Some(newest) = self.overlay.get(number) {
-            row.copy_from_slice(newest);
-            return Ok(());
+        let frozen = || self.frozen.as_ref().and_then(|frozen| frozen.rows.get(number));
+        match self.overlay.get(number).or_else(frozen) {
+            Some(newest) => {
+                row.copy_from_slice(newest);
+                Ok(())
+            }
+            None => self.disk.read_row(number, row),
         }
-        let (block_number, offset) = self.place(number);
-        self.cache.read(
-            block_number,
-            |block| self.read_block(block_number, block),
-            |block| {
-                row.copy_from_slice(&block[offset..offset + self.table.row_bytes()]);
-            },
-        )
     }
 
     /// Sets a row: one that exists, or the next one.
     pub(crate) fn put(&mut self, number: u32, row: &[u8]) -> Result<(), Error> {
-        assert_eq!(row.len(), self.table.row_bytes(), "a row has its table's size");
+        assert_eq!(row.len(), self.table().row_bytes(), "a row has its table's size");
         if number > self.len {
             return Err(self.no_such_row(number));
         }
         if number == self.len {
-            self.len = self.len.checked_add(1).ok_or_else(|| Error::TooManyRows { path: self.path.clone() })?;
+            let longer = self.len.checked_add(1);
+            self.len = longer.ok_or_else(|| Error::TooManyRows { path: self.disk.path().to_owned() })?;
         }
         self.overlay.put(number, row);
         Ok(())
@@ -169,101 +147,78 @@ impl DenseFile {
         self.len = self.committed_len;
     }
 
-    /// Memory that the rows take which the file does not hold yet.
+    /// Memory of the rows that no checkpoint carries yet.
     pub(crate) fn overlay_bytes(&self) -> usize {
         self.overlay.bytes()
     }
 
-    /// Makes room for all rows, so that a full disk shows before anything is written.
-    pub(crate) fn reserve(&mut self) -> Result<(), Error> {
-        let need = self.blocks_of(self.len);
-        if need <= self.room_blocks {
-            return Ok(());
-        }
-        let room = need.next_multiple_of(GROWTH_BLOCKS);
-        rustix::fs::fallocate(&self.file, FallocateFlags::empty(), 0, room * BLOCK_BYTES as u64)
-            .map_err(|errno| Error::io(&self.path, errno.into()))?;
-        self.room_blocks = room;
-        Ok(())
+    /// Hands the committed rows to a checkpoint, which ends by [`DenseFile::settle`].
+    ///
+    /// # Panics
+    ///
+    /// When a batch is open, or another checkpoint has not ended.
+    pub(crate) fn freeze(&mut self) -> Carry {
+        assert!(self.frozen.is_none() && self.len == self.committed_len, "one checkpoint at a time, between batches");
+        let empty = Overlay::new(self.table().row_bytes());
+        let rows = Arc::new(std::mem::replace(&mut self.overlay, empty));
+        self.frozen = Some(Frozen { rows: Arc::clone(&rows), len: self.len });
+        Carry { disk: Arc::clone(&self.disk), rows, settled_len: self.settled_len, len: self.len }
     }
 
-    /// Numbers of the blocks that a checkpoint must write, ascending.
-    pub(crate) fn dirty_blocks(&self) -> Vec<u64> {
-        let mut blocks: Vec<u64> = self.overlay.numbers().map(|number| self.place(number).0).collect();
+    /// The checkpoint is through: the file holds the rows that were handed to it.
+    pub(crate) fn settle(&mut self) {
+        if let Some(frozen) = self.frozen.take() {
+            self.settled_len = frozen.len;
+        }
+    }
+
+    /// The file itself.
+    pub(crate) fn disk(&self) -> &DenseDisk {
+        &self.disk
+    }
+
+    fn no_such_row(&self, number: u32) -> Error {
+        Error::NoSuchRow { path: self.disk.path().to_owned(), number, len: self.len }
+    }
+}
+
+/// What a checkpoint carries into one file.
+pub(crate) struct Carry {
+    disk: Arc<DenseDisk>,
+    rows: Arc<Overlay>,
+    settled_len: u32,
+    len: u32,
+}
+
+impl Carry {
+    pub(crate) fn disk(&self) -> &DenseDisk {
+        &self.disk
+    }
+
+    /// Makes room for all rows, so that a full disk shows before anything is written.
+    pub(crate) fn reserve(&self) -> Result<(), Error> {
+        self.disk.reserve(self.len)
+    }
+
+    /// Numbers of the blocks to write, ascending.
+    pub(crate) fn blocks(&self) -> Vec<u64> {
+        let mut blocks: Vec<u64> = self.rows.numbers().map(|number| self.disk.place(number).0).collect();
         blocks.sort_unstable();
         blocks.dedup();
         blocks
     }
 
-    /// The block as the overlay makes it, sealed.
+    /// A block with the new rows in it, sealed.
     pub(crate) fn image(&self, block_number: u64, image: &mut Block) -> Result<(), Error> {
-        if block_number < self.blocks_of(self.settled_len) {
-            self.read_block(block_number, image)?;
-        } else {
-            image.fill(0);
-        }
-        let row_bytes = self.table.row_bytes();
-        let first = block_number * self.rows_per_block();
-        for slot in 0..self.rows_per_block() {
-            let Ok(number) = u32::try_from(first + slot) else { break };
-            if let Some(row) = self.overlay.get(number) {
-                let offset = slot as usize * row_bytes;
-                image[offset..offset + row_bytes].copy_from_slice(row);
+        self.disk.load(block_number, self.settled_len, image)?;
+        let row_bytes = self.disk.table().row_bytes();
+        for (number, slot) in self.disk.rows_of(block_number) {
+            if let Some(row) = self.rows.get(number) {
+                image[slot..slot + row_bytes].copy_from_slice(row);
             }
         }
-        block::seal(image, self.salt(block_number));
+        self.disk.seal(block_number, image);
         Ok(())
-    }
-
-    /// Writes a sealed block to its place.
-    pub(crate) fn write_block(&self, block_number: u64, image: &Block) -> Result<(), Error> {
-        self.file
-            .write_all_at(image, block_number * BLOCK_BYTES as u64)
-            .map_err(|source| Error::io(&self.path, source))?;
-        self.cache.forget(block_number);
-        Ok(())
-    }
-
-    /// Puts what was written on disk.
-    pub(crate) fn sync(&self) -> Result<(), Error> {
-        self.file.sync_data().map_err(|source| Error::io(&self.path, source))
-    }
-
-    /// The checkpoint is through: the file holds every row.
-    pub(crate) fn settle(&mut self) {
-        self.overlay.clear();
-        self.settled_len = self.len;
-    }
-
-    fn read_block(&self, block_number: u64, block: &mut Block) -> Result<(), Error> {
-        self.file
-            .read_exact_at(block, block_number * BLOCK_BYTES as u64)
-            .map_err(|source| Error::io(&self.path, source))?;
-        if block::is_intact(block, self.salt(block_number)) {
-            return Ok(());
-        }
-        Err(Error::DamagedBlock { path: self.path.clone(), block: block_number })
-    }
-
-    fn no_such_row(&self, number: u32) -> Error {
-        Error::NoSuchRow { path: self.path.clone(), number, len: self.len }
-    }
-
-    fn salt(&self, block_number: u64) -> u64 {
-        u64::from(self.table.number()) << 56 | block_number
-    }
-
-    fn rows_per_block(&self) -> u64 {
-        (PAYLOAD_BYTES / self.table.row_bytes()) as u64
-    }
-
-    fn blocks_of(&self, rows: u32) -> u64 {
-        u64::from(rows).div_ceil(self.rows_per_block())
-    }
-
-    fn place(&self, number: u32) -> (u64, usize) {
-        let (block, slot) = (u64::from(number) / self.rows_per_block(), u64::from(number) % self.rows_per_block());
-        (block, slot as usize * self.table.row_bytes())
     }
 }
 

@@ -85,12 +85,6 @@ impl Overlay {
         self.rows.len() + self.slots.len() * ENTRY_BYTES
     }
 
-    pub(super) fn clear(&mut self) {
-        self.slots.clear();
-        self.rows.clear();
-        self.keep_changes();
-    }
-
     fn span(&self, slot: u32) -> std::ops::Range<usize> {
         let start = slot as usize * self.row_bytes;
         start..start + self.row_bytes

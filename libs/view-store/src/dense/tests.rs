@@ -1,8 +1,11 @@
+use std::fs::File;
+use std::path::PathBuf;
+
 use proptest::prelude::*;
 
 use super::*;
-use crate::block;
-use crate::checkpoint::{IMAGES_FILE, carry, copy_to_places};
+use crate::block::BLOCK_BYTES;
+use crate::checkpoint::{IMAGES_FILE, carry, copy_to_places, write_images};
 
 const TABLE: DenseTable = DenseTable::NodeState;
 const CACHE_BYTES: u64 = 3 * BLOCK_BYTES as u64;
@@ -51,10 +54,17 @@ impl Subject {
 
     fn checkpoint(&mut self) {
         self.commit();
-        carry(self.dir.path(), &mut self.file).expect("a sound disk");
+        let rows = self.file[0].freeze();
+        self.check();
+        carry(self.dir.path(), &[rows]).expect("a sound disk");
+        self.check();
         self.file[0].settle();
         self.settled_len = self.file[0].len();
         self.redo.clear();
+    }
+
+    fn path(&self) -> PathBuf {
+        self.dir.path().join(TABLE.file_name())
     }
 
     /// As after a crash: what was not committed is gone, what was not settled comes from the redo rows.
@@ -136,14 +146,14 @@ fn changed_everywhere() -> Subject {
 #[test]
 fn block_torn_while_it_is_overwritten_is_repaired_from_its_image() {
     let mut subject = changed_everywhere();
-    let before = std::fs::read(&subject.file[0].path).expect("the file");
+    let before = std::fs::read(subject.path()).expect("the file");
     let images = images_of(&mut subject);
     // The power fails: half of the new block 1 is on disk, nothing of block 3, and no word of it in the store.
-    let mut torn = std::fs::read(&subject.file[0].path).expect("the file");
+    let mut torn = std::fs::read(subject.path()).expect("the file");
     assert_ne!(torn, before);
     torn[BLOCK_BYTES + 2048..2 * BLOCK_BYTES].copy_from_slice(&before[BLOCK_BYTES + 2048..2 * BLOCK_BYTES]);
     torn[3 * BLOCK_BYTES..4 * BLOCK_BYTES].copy_from_slice(&before[3 * BLOCK_BYTES..4 * BLOCK_BYTES]);
-    std::fs::write(&subject.file[0].path, &torn).expect("writable");
+    std::fs::write(subject.path(), &torn).expect("writable");
     std::fs::write(subject.dir.path().join(IMAGES_FILE), images).expect("writable");
     subject.reopen();
     subject.check();
@@ -155,35 +165,29 @@ fn block_torn_while_it_is_overwritten_is_repaired_from_its_image() {
 #[test]
 fn incomplete_images_are_ignored_wherever_they_end() {
     let mut subject = changed_everywhere();
-    let before = std::fs::read(&subject.file[0].path).expect("the file");
+    let before = std::fs::read(subject.path()).expect("the file");
     let images = images_of(&mut subject);
     for len in [0, 1, 19, 4000, images.len() / 2, images.len() - 4105, images.len() - 20, images.len() - 1] {
-        std::fs::write(&subject.file[0].path, &before).expect("writable");
+        std::fs::write(subject.path(), &before).expect("writable");
         std::fs::write(subject.dir.path().join(IMAGES_FILE), &images[..len]).expect("writable");
         subject.reopen();
-        assert_eq!(std::fs::read(&subject.file[0].path).expect("the file"), before);
+        assert_eq!(std::fs::read(subject.path()).expect("the file"), before);
         subject.check();
     }
     let mut flipped = images.clone();
     flipped[5000] ^= 1;
     std::fs::write(subject.dir.path().join(IMAGES_FILE), &flipped).expect("writable");
     subject.reopen();
-    assert_eq!(std::fs::read(&subject.file[0].path).expect("the file"), before);
+    assert_eq!(std::fs::read(subject.path()).expect("the file"), before);
 }
 
 /// Carries the overlay into the file and returns the side file as it was before it was emptied.
 fn images_of(subject: &mut Subject) -> Vec<u8> {
-    let file = &subject.file[0];
     let path = subject.dir.path().join(IMAGES_FILE);
-    let mut images = crate::checkpoint::Images::create(path.clone()).expect("writable");
-    let mut image = block::empty();
-    for number in file.dirty_blocks() {
-        file.image(number, &mut image).expect("sound");
-        images.add(TABLE, number, &image[..]).expect("writable");
-    }
-    images.finish().expect("writable");
+    let rows = [subject.file[0].freeze()];
+    write_images(&path, &rows).expect("writable");
     let bytes = std::fs::read(&path).expect("the side file");
-    carry(subject.dir.path(), &mut subject.file).expect("a sound disk");
+    carry(subject.dir.path(), &rows).expect("a sound disk");
     assert_eq!(std::fs::metadata(&path).expect("the side file").len(), 0);
     bytes
 }
@@ -193,11 +197,11 @@ fn any_flipped_bit_of_a_used_block_is_noticed() {
     let mut subject = Subject::new();
     (0..600).for_each(|number| subject.put(number, row(number)));
     subject.checkpoint();
-    let sound = std::fs::read(&subject.file[0].path).expect("the file");
+    let sound = std::fs::read(subject.path()).expect("the file");
     for bit in (0..3 * BLOCK_BYTES * 8).step_by(4099) {
         let mut flipped = sound.clone();
         flipped[bit / 8] ^= 1 << (bit % 8);
-        std::fs::write(&subject.file[0].path, &flipped).expect("writable");
+        std::fs::write(subject.path(), &flipped).expect("writable");
         let file = DenseFile::open(subject.dir.path(), TABLE, 600, CACHE_BYTES).expect("it is long enough");
         let first = (bit / 8 / BLOCK_BYTES * 255) as u32;
         let read = file.get(first.min(599), &mut Row::default());
@@ -217,7 +221,7 @@ fn file_shorter_than_its_checkpoint_is_damaged() {
     let mut subject = Subject::new();
     (0..600).for_each(|number| subject.put(number, row(number)));
     subject.checkpoint();
-    File::options().write(true).open(&subject.file[0].path).and_then(|file| file.set_len(4096)).expect("writable");
+    File::options().write(true).open(subject.path()).and_then(|file| file.set_len(4096)).expect("writable");
     let opened = DenseFile::open(subject.dir.path(), TABLE, 600, CACHE_BYTES).err();
     assert!(matches!(opened, Some(Error::DamagedFile { .. })));
 }

@@ -13,9 +13,9 @@
 
 mod front;
 mod layout;
+mod rewrite;
 mod run;
 mod run_writer;
-mod work;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -23,9 +23,9 @@ use std::sync::Arc;
 
 use crate::directory::{names, sync_directory};
 use crate::error::Error;
+use crate::work::Work;
 use front::Front;
 use run::Run;
-use work::Work;
 
 /// Runs of one tier that are merged into one of the next.
 const TIER_RUNS: usize = 4;
@@ -176,7 +176,7 @@ impl PostingIndex {
     fn begin_flush(&mut self, nodes: u32) -> Result<(), Error> {
         let front = Arc::new(std::mem::take(&mut self.front));
         self.committed = 0;
-        let work = Work::flush(Arc::clone(&front), self.covered_nodes(), nodes, self.dir.join(FLUSH_FILE))?;
+        let work = rewrite::begin_flush(Arc::clone(&front), self.covered_nodes(), nodes, self.dir.join(FLUSH_FILE))?;
         self.flush = Some(Flush { front, work, end_node: nodes });
         Ok(())
     }
@@ -192,7 +192,7 @@ impl PostingIndex {
 
     fn begin_merge(&mut self) -> Result<(), Error> {
         let Some(inputs) = self.mergeable() else { return Ok(()) };
-        let work = Work::merge(inputs.clone(), self.dead.clone(), self.dir.join(MERGE_FILE))?;
+        let work = rewrite::begin_merge(inputs.clone(), self.dead.clone(), self.dir.join(MERGE_FILE))?;
         self.merge = Some(Merge { inputs, work });
         Ok(())
     }

@@ -11,12 +11,13 @@ use std::sync::Arc;
 
 use crate::batch::{Batch, Durability};
 use crate::checkpoint;
-use crate::dense::{DenseFile, DenseTable};
+use crate::dense::{Carry, DenseFile, DenseTable};
 use crate::error::Error;
 use crate::manifest::Manifest;
 use crate::posting::{DeadNodes, PostingIndex};
 use crate::store::{Store, StoreKind};
 use crate::table::Table;
+use crate::work::Work;
 use meta::{Checkpoint, Lengths};
 
 pub use meta::Committed;
@@ -36,8 +37,8 @@ pub struct Options {
     pub cache_bytes: u64,
     /// Memory for cached blocks of the dense files, in bytes.
     pub dense_cache_bytes: u64,
-    /// Dense rows that wait in memory, in bytes, before a checkpoint carries them into the files. A batch may pass
-    /// it by its own size. After a crash as much is read again.
+    /// Dense rows that wait in memory, in bytes, before a checkpoint carries them into the files; as much again while
+    /// one does so on another thread. A batch may pass it by its own size. After a crash as much is read again.
     pub overlay_bytes_max: usize,
     /// Postings in memory before they are written as a run; about 40 bytes each, and twice that while one is written.
     pub front_postings_max: usize,
@@ -68,6 +69,14 @@ pub struct Expect {
     pub log_id: [u8; 16],
 }
 
+/// A checkpoint that is carried out on another thread.
+struct Running {
+    work: Work,
+    reached: Checkpoint,
+    /// Batches whose redo rows it makes superfluous.
+    redo: Vec<u64>,
+}
+
 /// An open view store: the single writer's handle. Queries read through a [`Reader`].
 pub struct ViewStore {
     dir: PathBuf,
@@ -78,8 +87,9 @@ pub struct ViewStore {
     files: Vec<DenseFile>,
     postings: PostingIndex,
     committed: Committed,
-    /// Batches since the last checkpoint that have a redo row.
+    /// Batches with a redo row that no checkpoint covers yet.
     redo: Vec<u64>,
+    running: Option<Running>,
     poisoned: bool,
     /// Keeps other processes out; released last.
     _lock: File,
@@ -123,7 +133,19 @@ impl ViewStore {
         redo: Vec<u64>,
     ) -> Self {
         let (dir, options) = (dir.to_owned(), options.clone());
-        Self { dir, options, manifest, store, files, postings, committed, redo, poisoned: false, _lock: lock }
+        Self {
+            dir,
+            options,
+            manifest,
+            store,
+            files,
+            postings,
+            committed,
+            redo,
+            running: None,
+            poisoned: false,
+            _lock: lock,
+        }
     }
 
     /// The last committed batch.
@@ -219,8 +241,8 @@ impl ViewStore {
         Ok(Txn::new(self))
     }
 
-    /// Puts everything committed on disk and carries the dense rows into their files. Happens by itself when the
-    /// overlay is full.
+    /// Puts everything committed on disk and carries the dense rows into their files, and waits for it. Happens by
+    /// itself, on another thread, when the overlay is full.
     ///
     /// # Errors
     ///
@@ -254,8 +276,7 @@ impl ViewStore {
         }
         self.files.iter_mut().for_each(DenseFile::keep_changes);
         self.keep_postings(self.dense_len(DenseTable::NodeFeature))?;
-        let waiting: usize = self.files.iter().map(DenseFile::overlay_bytes).sum();
-        if waiting > self.options.overlay_bytes_max { self.carry_out_checkpoint() } else { Ok(()) }
+        self.tend_checkpoint()
     }
 
     fn keep_postings(&mut self, nodes: u32) -> Result<(), Error> {
@@ -263,19 +284,49 @@ impl ViewStore {
         self.postings.keep_changes(nodes, &mut || store.persist())
     }
 
-    fn carry_out_checkpoint(&mut self) -> Result<(), Error> {
-        self.store.persist()?;
+    /// Begins a checkpoint of the last committed batch when the overlay is full, and ends one that is through. Waits
+    /// only when the overlay is full again before the last checkpoint has come to its end.
+    fn tend_checkpoint(&mut self) -> Result<(), Error> {
+        let waiting: usize = self.files.iter().map(DenseFile::overlay_bytes).sum();
+        let is_full = waiting > self.options.overlay_bytes_max;
+        if self.running.as_ref().is_some_and(|running| is_full || running.work.is_done()) {
+            self.end_checkpoint()?;
+        }
+        if is_full { self.begin_checkpoint() } else { Ok(()) }
+    }
+
+    fn begin_checkpoint(&mut self) -> Result<(), Error> {
         self.manifest.held_batches = self.committed.batch;
-        self.manifest.write(&self.dir)?;
-        checkpoint::carry(&self.dir, &mut self.files)?;
+        let (dir, manifest, store) = (self.dir.clone(), self.manifest, Arc::clone(&self.store));
+        let parts: Vec<Carry> = self.files.iter_mut().map(DenseFile::freeze).collect();
+        let work = Work::begin("checkpoint", &self.dir, move |_| {
+            store.persist()?;
+            manifest.write(&dir)?;
+            checkpoint::carry(&dir, &parts)
+        })?;
+        let redo = std::mem::take(&mut self.redo);
+        let reached = Checkpoint { batch: self.committed.batch, lengths: self.lengths() };
+        self.running = Some(Running { work, reached, redo });
+        Ok(())
+    }
+
+    fn end_checkpoint(&mut self) -> Result<(), Error> {
+        let Some(Running { work, reached, redo }) = self.running.take() else { return Ok(()) };
+        work.join()?;
         let mut batch = Batch::new();
-        Checkpoint { batch: self.committed.batch, lengths: self.lengths() }.put(&mut batch);
-        for number in self.redo.drain(..) {
+        reached.put(&mut batch);
+        for number in redo {
             batch.delete(Table::Redo, &number.to_be_bytes());
         }
         self.store.commit(batch, Durability::Buffered)?;
         self.files.iter_mut().for_each(DenseFile::settle);
         Ok(())
+    }
+
+    fn carry_out_checkpoint(&mut self) -> Result<(), Error> {
+        self.end_checkpoint()?;
+        self.begin_checkpoint()?;
+        self.end_checkpoint()
     }
 
     fn undo_changes(&mut self) {
