@@ -1,0 +1,23 @@
+//! One module per command: its arguments and, where the command is a variant of [`crate::cli::Command`], its `run`.
+
+pub mod accesses;
+pub mod asking;
+pub mod bench;
+pub mod check;
+pub mod completions;
+pub mod config;
+pub mod contracts;
+pub mod demo;
+pub mod dev_certs;
+pub mod get;
+pub mod publish;
+pub mod quality;
+pub mod rejected;
+pub mod search;
+pub mod serve;
+pub mod status;
+pub mod units;
+pub mod views;
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,151 @@
+//! Every key of the configuration.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use super::section::Bounds::{Any, OneOf, Optional, Share, Text, Whole};
+use super::section::section;
+
+const KIB: i64 = 1024;
+const MIB: i64 = 1024 * KIB;
+const GIB: i64 = 1024 * MIB;
+
+const fn whole(min: i64, max: i64, unit: &'static str) -> super::section::Bounds {
+    Whole { min, max, unit }
+}
+
+fn loopback(port: u16) -> SocketAddr {
+    SocketAddr::from(([127, 0, 0, 1], port))
+}
+
+section! {
+    /// Keys at the top of the file.
+    Top "" {
+        /// Directory of the log, the views and the development certificates. Relative paths in this file start here,
+        /// except this one, which starts where the hub is started.
+        data_dir: PathBuf = "hub-data".into(), Text;
+        /// SPIFFE trust domain of every caller's certificate.
+        trust_domain: String = "hub.test".to_owned(), Text;
+        /// Name of this hub's log in signed receipts and checkpoints. Never change it once receipts were given.
+        origin: String = "hub.test/log".to_owned(), Text;
+        /// Administrative unit lists (as `hub units import` takes) to load when the log is created.
+        unit_lists: Vec<PathBuf> = Vec::new(), Any;
+    }
+}
+
+section! {
+    /// The gRPC server.
+    Grpc "grpc" {
+        /// Address and port to listen on.
+        listen: SocketAddr = loopback(7443), Any;
+        /// Largest message taken.
+        message_bytes_max: u32 = 16 << 20, whole(64 * KIB, 256 * MIB, "bytes");
+        /// Open connections; further peers are dropped.
+        connections_max: u32 = 4096, whole(1, 65_536, "connections");
+        /// TLS handshakes that run at the same time; further peers wait.
+        handshakes_max: u32 = 64, whole(1, 4096, "handshakes");
+        /// Longest TLS handshake.
+        handshake_timeout_ms: u64 = 10_000, whole(100, 60_000, "milliseconds");
+        /// Interval of keep-alive pings on idle connections.
+        keepalive_interval_ms: u64 = 30_000, whole(1_000, 600_000, "milliseconds");
+        /// Longest wait for running requests when the hub stops.
+        stop_timeout_ms: u64 = 10_000, whole(0, 600_000, "milliseconds");
+    }
+}
+
+section! {
+    /// Who may connect.
+    Tls "tls" {
+        /// "mutual": every caller needs a client certificate. "off": for development, plaintext on a loopback address
+        /// only, everybody is `plaintext_principal`.
+        mode: String = "mutual".to_owned(), OneOf(&["mutual", "off"]);
+        /// The server's certificate chain, PEM.
+        cert: PathBuf = "dev-certs/server.pem".into(), Text;
+        /// The server's private key, PEM.
+        key: PathBuf = "dev-certs/server.key".into(), Text;
+        /// The authority that issues client certificates, PEM.
+        client_ca: PathBuf = "dev-certs/ca.pem".into(), Text;
+        /// SPIFFE path of every caller when the mode is "off".
+        plaintext_principal: String = "operator/ops".to_owned(), Text;
+    }
+}
+
+section! {
+    /// The embedded log.
+    Log "log" {
+        /// Partitions of the change stream. Fixed when the log is created.
+        partitions: u32 = 64, whole(1, 1024, "partitions");
+        /// Partitions of the access stream. Fixed when the log is created.
+        access_partitions: u32 = 8, whole(1, 256, "partitions");
+        /// Size of one segment file.
+        segment_bytes: u64 = 256 << 20, whole(MIB, 4 * GIB, "bytes");
+        /// Most entries that are made durable together.
+        group_commit_entries_max: u32 = 16_384, whole(1, 1_048_576, "entries");
+        /// Most bytes that are made durable together.
+        group_commit_bytes_max: u64 = 16 << 20, whole(64 * KIB, GIB, "bytes");
+        /// Longest wait for more entries before a group is made durable; 0 writes what is there.
+        group_commit_delay_us: u64 = 0, whole(0, 100_000, "microseconds");
+        /// Interval of cuts while anything moves.
+        cut_interval_ms: u64 = 1_000, whole(10, 1_000, "milliseconds");
+        /// How long access entries are kept.
+        access_retention_days: u32 = 1_826, whole(1, 36_500, "days");
+    }
+}
+
+section! {
+    /// The view store.
+    Store "store" {
+        /// Which store holds the views; the log can rebuild either.
+        kind: String = "fjall".to_owned(), OneOf(&["fjall", "sled"]);
+        /// Memory for the store's cache.
+        cache_bytes: u64 = 256 << 20, whole(8 * MIB, 1024 * GIB, "bytes");
+        /// Most records that the fold commits together.
+        batch_records: u32 = 4_096, whole(1, 65_536, "records");
+        /// Longest wait before the fold commits what it has.
+        batch_ms: u64 = 10, whole(1, 10_000, "milliseconds");
+    }
+}
+
+section! {
+    /// What one caller may take.
+    Limits "limits" {
+        /// Changes of one batch.
+        batch_changes_max: u32 = 10_000, whole(1, 100_000, "changes");
+        /// Bytes of one batch.
+        batch_bytes_max: u64 = 8 << 20, whole(64 * KIB, 128 * MIB, "bytes");
+        /// Batches of one connection that are not answered yet; then the hub stops reading.
+        batches_in_flight: u32 = 8, whole(1, 1024, "batches");
+        /// Queries that run at the same time; further ones wait.
+        queries_max: u32 = 256, whole(1, 65_536, "queries");
+    }
+}
+
+section! {
+    /// Measures below these are shown as insufficient; nothing is refused for them.
+    Quality "quality" {
+        /// Values that match the authoritative register.
+        correct_min: f64 = 0.98, Share;
+        /// Required values that are filled, times objects that are there.
+        sufficient_min: f64 = 0.95, Share;
+        /// Records without a violation or surplus duplicate.
+        clean_min: f64 = 0.98, Share;
+        /// Changes published within the promise of their contract.
+        alive_min: f64 = 0.95, Share;
+    }
+}
+
+section! {
+    /// What the hub tells of itself.
+    Telemetry "telemetry" {
+        /// How log lines look.
+        log_format: String = "text".to_owned(), OneOf(&["text", "json"]);
+        /// What is logged: a level, or directives such as "info,ingest=debug".
+        log_filter: String = "info".to_owned(), Text;
+        /// Where traces, metrics and logs go by OTLP/gRPC.
+        otlp_endpoint: Option<String> = None, Optional { example: "\"http://127.0.0.1:4317\"" };
+        /// Share of traces that begin here and are recorded. A publisher's own decision comes first.
+        trace_ratio: f64 = 0.01, Share;
+        /// Where /metrics, /healthz and /readyz are served.
+        prometheus_listen: Option<SocketAddr> = None, Optional { example: "\"127.0.0.1:9464\"" };
+    }
+}
