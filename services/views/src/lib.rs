@@ -1,1 +1,3 @@
-//! views
+//! The views: folds the log into connected subjects, and answers queries about them.
+
+pub mod fold;

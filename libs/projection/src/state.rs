@@ -1,0 +1,229 @@
+//! What the control stream has decided, up to one of its indices. A process that follows the stream holds one of these, so
+//! that two replicas cannot differ and an old answer can be reproduced.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use contract::Contract;
+use linkage::Model;
+use record::control::{Control, EpochStep, Order};
+use record::{ContractId, Index, Positions, RegisterEpoch, RegisterName, Timestamp};
+
+use crate::units::{UnitList, Units};
+
+/// A contract that is known.
+#[derive(Debug, Clone)]
+pub struct KnownContract {
+    /// The compiled contract.
+    pub contract: Arc<Contract>,
+    /// Index of its control entry.
+    pub index: Index,
+    /// Who registered it.
+    pub actor: String,
+    /// When.
+    pub recorded_at: Timestamp,
+}
+
+/// A document that a control entry holds.
+#[derive(Debug, Clone)]
+pub struct Document {
+    /// Index of its control entry.
+    pub index: Index,
+    /// The document.
+    pub bytes: Arc<[u8]>,
+}
+
+/// The linkage model in force.
+#[derive(Debug, Clone)]
+pub struct KnownModel {
+    /// The model.
+    pub model: Arc<Model>,
+    /// The unit lists that linkage normalises with under this model.
+    pub units: Units,
+    /// Index of its control entry.
+    pub index: Index,
+}
+
+/// A control entry that has no effect, and why.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Void {
+    /// Its index.
+    pub index: Index,
+    /// Why.
+    pub reason: String,
+}
+
+/// What a control entry changed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Effect {
+    /// Nothing that the fold must act on.
+    None,
+    /// A contract came: records that wait for it can be read.
+    Contract(ContractId),
+    /// Another linkage model.
+    Model,
+    /// A cut.
+    Cut,
+    /// The entry is without effect.
+    Void(String),
+}
+
+/// The state.
+#[derive(Debug, Clone, Default)]
+pub struct ControlState {
+    /// Entries below this index count.
+    pub end: Index,
+    /// Commitment to the log's secret and the partitions of the change stream.
+    pub log: Option<([u8; 32], u16)>,
+    contracts: BTreeMap<ContractId, KnownContract>,
+    current: BTreeMap<RegisterName, ContractId>,
+    /// The unit lists.
+    pub units: Units,
+    /// The linkage model.
+    pub model: Option<KnownModel>,
+    /// The policy document.
+    pub policy: Option<Document>,
+    /// The procedure profiles.
+    pub procedures: Option<Document>,
+    /// Expected objects by register, record type and commune (empty: the whole register).
+    pub expected: BTreeMap<(RegisterName, String, String), u64>,
+    /// The last cut.
+    pub cut: Option<(Timestamp, Positions)>,
+    /// Entries without effect.
+    pub void: Vec<Void>,
+}
+
+const VOID_MAX: usize = 10_000;
+
+impl ControlState {
+    /// Counts the entry at `index`.
+    pub fn apply(&mut self, index: Index, recorded_at: Timestamp, control: Control) -> Effect {
+        debug_assert!(index >= self.end, "a control entry counts once");
+        self.end = index.next();
+        let effect = self.order(index, recorded_at, control);
+        if let Effect::Void(reason) = &effect
+            && self.void.len() < VOID_MAX
+        {
+            self.void.push(Void { index, reason: reason.clone() });
+        }
+        effect
+    }
+
+    fn order(&mut self, index: Index, recorded_at: Timestamp, control: Control) -> Effect {
+        match control.order {
+            Order::LogOpened { commitment, partitions } => {
+                if self.log.is_some() {
+                    return Effect::Void("the log is open already".into());
+                }
+                self.log = Some((commitment, partitions));
+                Effect::None
+            }
+            Order::Cut { at, ends } => self.cut(at, ends),
+            Order::Kinds { .. } => Effect::None,
+            Order::Contract { register, descriptors } => {
+                self.contract(index, recorded_at, control.actor, register, &descriptors)
+            }
+            Order::Policy { document } => {
+                self.policy = Some(Document { index, bytes: document.into() });
+                Effect::None
+            }
+            Order::Procedures { document } => {
+                self.procedures = Some(Document { index, bytes: document.into() });
+                Effect::None
+            }
+            Order::Units { document } => {
+                let added = UnitList::decode(&document).and_then(|list| self.units.add(index, list));
+                added.map_or_else(|e| Effect::Void(e.to_string()), |()| Effect::None)
+            }
+            Order::Model { epoch, model, unit_lists } => self.model(index, epoch, &model, &unit_lists),
+            Order::Expected { register, record_type, commune, objects } => {
+                self.expected.insert((register, record_type, commune), objects);
+                Effect::None
+            }
+            Order::RegisterEpoch { step: EpochStep::Opened | EpochStep::Committed | EpochStep::Aborted, .. } => {
+                Effect::Void("this program does not restate registers".into())
+            }
+            Order::Decision { .. } => Effect::Void("this program does not take reviewers' decisions".into()),
+            Order::Erasure { .. } => Effect::Void("this program does not erase records".into()),
+        }
+    }
+
+    fn cut(&mut self, at: Timestamp, ends: Positions) -> Effect {
+        if let Some((last, last_ends)) = &self.cut
+            && (at < *last || !ends.covers_all(last_ends))
+        {
+            return Effect::Void("the cut goes backwards".into());
+        }
+        self.cut = Some((at, ends));
+        Effect::Cut
+    }
+
+    fn contract(
+        &mut self,
+        index: Index,
+        recorded_at: Timestamp,
+        actor: String,
+        register: RegisterName,
+        descriptors: &[u8],
+    ) -> Effect {
+        let contract = match Contract::compile(descriptors) {
+            Ok(contract) => contract,
+            Err(e) => return Effect::Void(format!("the contract of register {register} does not compile: {e}")),
+        };
+        let id = contract.id();
+        if contract.register() != register.as_str() {
+            return Effect::Void(format!("the contract is not of register {register}"));
+        }
+        let known = KnownContract { contract: Arc::new(contract), index, actor, recorded_at };
+        self.contracts.entry(id).or_insert(known);
+        self.current.insert(register, id);
+        Effect::Contract(id)
+    }
+
+    fn model(&mut self, index: Index, epoch: u32, model: &[u8], unit_lists: &[String]) -> Effect {
+        if self.model.is_some() {
+            return Effect::Void("this program does not switch linkage models".into());
+        }
+        match Model::from_bytes(model) {
+            Ok(model) if model.epoch() == epoch => {
+                self.model = Some(KnownModel { model: Arc::new(model), units: self.units.only(unit_lists), index });
+                Effect::Model
+            }
+            Ok(_) => Effect::Void("the model is of another epoch than its entry says".into()),
+            Err(e) => Effect::Void(format!("the linkage model cannot be read: {e}")),
+        }
+    }
+
+    /// The contract that changes of the register are checked against.
+    pub fn current(&self, register: &RegisterName) -> Option<&KnownContract> {
+        self.contracts.get(self.current.get(register)?)
+    }
+
+    /// Every register with the contract in force.
+    pub fn registers(&self) -> impl Iterator<Item = (&RegisterName, &KnownContract)> {
+        self.current.iter().filter_map(|(r, id)| Some((r, self.contracts.get(id)?)))
+    }
+
+    /// A contract by its id.
+    pub fn by_id(&self, id: ContractId) -> Option<&Arc<Contract>> {
+        self.contracts.get(&id).map(|k| &k.contract)
+    }
+
+    /// The epoch of the register that serves.
+    pub fn register_epoch(&self, _register: &RegisterName) -> RegisterEpoch {
+        RegisterEpoch::default()
+    }
+
+    /// The number of expected objects of a register: of one commune, or of the whole register, which is the sum over its
+    /// communes when the register published none for itself. Sums over record types.
+    pub fn expected_objects(&self, register: &RegisterName, commune: Option<&str>) -> Option<u64> {
+        let of = |wanted: &dyn Fn(&str) -> bool| {
+            let rows = self.expected.iter().filter(|((r, _, c), _)| r == register && wanted(c)).map(|(_, n)| *n);
+            rows.fold(None, |sum: Option<u64>, n| Some(sum.unwrap_or(0).saturating_add(n)))
+        };
+        match commune {
+            Some(commune) => of(&|c| c == commune),
+            None => of(&str::is_empty).or_else(|| of(&|c| !c.is_empty())),
+        }
+    }
+}

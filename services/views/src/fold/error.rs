@@ -1,0 +1,54 @@
+//! Why the fold stops. It never skips: whatever it cannot apply is named, and the process that owns it decides.
+
+use record::{DecodeError, Position};
+
+/// The error.
+#[derive(Debug, thiserror::Error)]
+pub enum FoldError {
+    /// The view store failed.
+    #[error("view store: {0}")]
+    Store(#[from] view_store::Error),
+    /// A row of the view store is missing or is not what its table says.
+    #[error("view store: a {0} row is missing or damaged; rebuild the views from the log")]
+    Row(&'static str),
+    /// A row of the view store does not decode.
+    #[error("view store: {0}; rebuild the views from the log")]
+    Decode(#[from] DecodeError),
+    /// A number space is used up.
+    #[error("view store: no more {0} can be numbered; rebuild the views from the log")]
+    Full(&'static str),
+    /// The log failed.
+    #[error("log: {0}")]
+    Log(#[from] event_log::ReadError),
+    /// An entry of the log does not decode.
+    #[error("log entry {position}: {source}")]
+    Entry {
+        /// Where.
+        position: Position,
+        /// What is wrong.
+        source: DecodeError,
+    },
+    /// An entry's body cannot be read.
+    #[error("log entry {position}: {source}")]
+    Body {
+        /// Where.
+        position: Position,
+        /// What is wrong.
+        source: record::entry::BodyError,
+    },
+    /// An entry's body is not what its header says.
+    #[error("log entry {position}: the body does not have the hash that the header names")]
+    Hash {
+        /// Where.
+        position: Position,
+    },
+    /// A change came before any linkage model.
+    #[error("log entry {position}: a change before the first linkage model; the log's control stream is not complete")]
+    NoModel {
+        /// Where.
+        position: Position,
+    },
+    /// Positions in the store do not decode.
+    #[error("view store: the committed positions are damaged; rebuild the views from the log")]
+    Positions,
+}

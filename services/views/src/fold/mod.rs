@@ -1,0 +1,843 @@
+//! The fold: one entry of the log after the other, into the view store, in atomic batches.
+//!
+//! Three stages, each over the rows of its own key: a record's entry moves its head and yields its mentions
+//! (`projection`); mentions move nodes, edges and clusters (`linkage`); what changed moves digest and counters. Everything
+//! of a batch is committed at once with the positions that it reached, so that a kill between two batches loses nothing and
+//! counts nothing twice.
+
+mod counters;
+mod error;
+mod links;
+mod tally;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use contract::kinds;
+use event_log::{EventLog, Locator, Logged};
+use linkage::{
+    EdgeChange, EdgeOutcome, Engine, Field, LinkDiff, LinkState, Level, NodeNo, OldRecord, RecordMentions,
+};
+use projection::head::{Applied, Change, Facts, Head, Linked, StoredVersion};
+use projection::mention::{self, ReadVersion, Reading, VersionBody};
+use projection::quality::{self, Cell, Counts};
+use projection::state::{ControlState, Effect};
+use record::control::Control;
+use record::digest::EdgeState;
+use record::{
+    ContractId, Entry, EntryHeader, EntryKind, Envelope, Index, Kind, LogSecret, LtHash, MentionId, Operation, Position,
+    Positions, Pseudonym, Reader, RegisterEpoch, Row, Stream, Writer,
+};
+use view_store::{KeyRange, Table, Txn, ViewStore};
+
+pub(crate) use counters::decode_counter;
+use counters::Counters;
+pub use error::FoldError;
+use links::{LinkCache, StoreLinks};
+pub(crate) use links::{MentionRow, decode_member};
+use tally::{Compared, Tally};
+
+const TOTALS: &[u8] = b"totals";
+
+/// What the views hold, counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Totals {
+    /// Records with at least one version.
+    pub records: u64,
+    /// Live mentions.
+    pub mentions: u64,
+    /// Subjects that are persons.
+    pub persons: u64,
+    /// Subjects that are parcels.
+    pub parcels: u64,
+    /// Records that wait for their contract.
+    pub waiting: u64,
+    /// Pairs of nodes that bear one personal id and are not one person.
+    pub id_conflicts: u64,
+    /// Entries without effect because an equal one counted before.
+    pub duplicates: u64,
+    /// Entries without effect because another statement counted before.
+    pub conflicts: u64,
+}
+
+impl Totals {
+    fn fields(&mut self) -> [&mut u64; 8] {
+        [
+            &mut self.records,
+            &mut self.mentions,
+            &mut self.persons,
+            &mut self.parcels,
+            &mut self.waiting,
+            &mut self.id_conflicts,
+            &mut self.duplicates,
+            &mut self.conflicts,
+        ]
+    }
+
+    fn encode(mut self) -> Vec<u8> {
+        let mut w = Writer::with_capacity(32);
+        self.fields().into_iter().for_each(|f| {
+            w.varint(*f);
+        });
+        w.finish()
+    }
+
+    pub(crate) fn decode(bytes: &[u8]) -> Result<Self, FoldError> {
+        let mut out = Self::default();
+        let mut r = Reader::new(bytes);
+        for field in out.fields() {
+            *field = r.varint()?;
+        }
+        Ok(out)
+    }
+
+    pub(crate) const KEY: &'static [u8] = TOTALS;
+}
+
+/// What one batch did.
+#[derive(Debug, Clone, Default)]
+pub struct Folded {
+    /// Entries of the change stream.
+    pub changes: u64,
+    /// Entries of the control stream.
+    pub controls: u64,
+    /// Traces of the publishers whose changes were folded, for the spans of this batch. At most 64.
+    pub traces: Vec<record::envelope::TraceContext>,
+}
+
+/// The fold over one view store.
+pub struct Fold {
+    store: ViewStore,
+    log: EventLog,
+    secret: LogSecret,
+    control: Arc<ControlState>,
+    digest: LtHash,
+    positions: Positions,
+    totals: Totals,
+    counters: Counters,
+}
+
+impl Fold {
+    /// Continues where the store's last batch ended.
+    ///
+    /// # Errors
+    /// [`FoldError`] when the store cannot be read.
+    pub fn resume(mut store: ViewStore, log: EventLog, secret: LogSecret) -> Result<Self, FoldError> {
+        restore_postings(&mut store)?;
+        let committed = store.committed().clone();
+        let positions = decode_positions(&committed.positions)?;
+        let digest = match committed.digest.as_slice() {
+            [] => LtHash::default(),
+            bytes => LtHash::from_bytes(bytes)?,
+        };
+        let view = store.reader().view()?;
+        let totals = view.get(Table::Control, TOTALS)?.map_or(Ok(Totals::default()), |v| Totals::decode(&v))?;
+        let counters = Counters::load(view.range(Table::Counter, Counters::range(), usize::MAX)?)?;
+        let control = load_control(&view, positions.get(Stream::Control, record::Partition(0)))?;
+        drop(view);
+        Ok(Self { store, log, secret, control: Arc::new(control), digest, positions, totals, counters })
+    }
+
+    /// What the control stream has decided.
+    pub fn control(&self) -> &Arc<ControlState> {
+        &self.control
+    }
+
+    /// The digest of all rows.
+    pub fn digest(&self) -> &LtHash {
+        &self.digest
+    }
+
+    /// How far the log has been folded.
+    pub fn positions(&self) -> &Positions {
+        &self.positions
+    }
+
+    /// What the views hold.
+    pub fn totals(&self) -> Totals {
+        self.totals
+    }
+
+    /// A handle for queries.
+    pub fn reader(&self) -> view_store::Reader {
+        self.store.reader()
+    }
+
+    /// The store's kind.
+    pub fn store_kind(&self) -> view_store::StoreKind {
+        self.store.kind()
+    }
+
+    /// Puts everything on disk and closes.
+    ///
+    /// # Errors
+    /// [`FoldError::Store`].
+    pub fn close(self) -> Result<(), FoldError> {
+        Ok(self.store.close()?)
+    }
+
+    /// Folds entries in the order in which the log gave them, in one atomic batch. Entries that are folded already are left
+    /// out.
+    ///
+    /// # Errors
+    /// [`FoldError`]. Nothing of the batch is in the store then, and this value must not be used any more.
+    pub fn fold(&mut self, entries: &[Logged]) -> Result<Folded, FoldError> {
+        let mut txn = self.store.begin()?;
+        let mut step = Step {
+            txn: &mut txn,
+            log: &self.log,
+            secret: &self.secret,
+            control: &mut self.control,
+            digest: &mut self.digest,
+            totals: &mut self.totals,
+            counters: &mut self.counters,
+            links: LinkCache::default(),
+            folded: Folded::default(),
+        };
+        for entry in entries {
+            if !self.positions.covers(entry.position) {
+                step.entry(entry)?;
+                self.positions.include(entry.position);
+            }
+        }
+        let folded = step.finish();
+        let mut w = Writer::new();
+        self.positions.encode(&mut w);
+        txn.commit(&w.finish(), &self.digest.to_bytes())?;
+        Ok(folded)
+    }
+}
+
+fn restore_postings(store: &mut ViewStore) -> Result<(), FoldError> {
+    store.restore_postings(|_, row, keys| {
+        let row: [u8; linkage::ROW_BYTES] = row.try_into().expect("a feature row has its size");
+        linkage::blocking_keys(&linkage::FeatureRow(row), keys);
+    })?;
+    Ok(())
+}
+
+/// Reads committed positions; none for a fresh store.
+pub(crate) fn decode_positions(bytes: &[u8]) -> Result<Positions, FoldError> {
+    if bytes.is_empty() {
+        return Ok(Positions::new());
+    }
+    Positions::decode(&mut Reader::new(bytes)).map_err(|_| FoldError::Positions)
+}
+
+/// The control entries that the store keeps (all but cuts), then the end that the positions name.
+fn load_control(view: &view_store::View, end: Index) -> Result<ControlState, FoldError> {
+    let mut state = ControlState::default();
+    let from = [ENTRY_KEY];
+    for (key, value) in view.range(Table::Control, KeyRange::Prefix(&from), usize::MAX)? {
+        let index: [u8; 8] = key[1..].try_into().map_err(|_| FoldError::Row("control"))?;
+        let entry = Entry::decode(&value)?;
+        let body = entry.plain_body().map_err(|_| FoldError::Row("control"))?;
+        state.apply(Index(u64::from_be_bytes(index)), entry.header.recorded_at, Control::decode(body)?);
+    }
+    state.end = state.end.max(end);
+    Ok(state)
+}
+
+/// First byte of the keys of control entries in [`Table::Control`].
+const ENTRY_KEY: u8 = 1;
+
+fn control_key(index: Index) -> [u8; 9] {
+    let mut key = [ENTRY_KEY; 9];
+    key[1..].copy_from_slice(&index.0.to_be_bytes());
+    key
+}
+
+/// One batch under way.
+struct Step<'s, 't> {
+    txn: &'s mut Txn<'t>,
+    log: &'s EventLog,
+    secret: &'s LogSecret,
+    control: &'s mut Arc<ControlState>,
+    digest: &'s mut LtHash,
+    totals: &'s mut Totals,
+    counters: &'s mut Counters,
+    links: LinkCache,
+    folded: Folded,
+}
+
+const TRACES_MAX: usize = 64;
+
+/// An upsert's body as the log keeps it, with what its reading needs.
+struct Body<'b> {
+    header: &'b EntryHeader,
+    envelope: Envelope<'b>,
+}
+
+impl Step<'_, '_> {
+    fn finish(self) -> Folded {
+        self.counters.write(self.txn);
+        self.txn.put(Table::Control, TOTALS, &self.totals.encode());
+        self.folded
+    }
+
+    fn entry(&mut self, logged: &Logged) -> Result<(), FoldError> {
+        let position = logged.position;
+        let entry = Entry::decode(&logged.bytes).map_err(|source| FoldError::Entry { position, source })?;
+        if !entry.verify_body(&logged.bytes) {
+            return Err(FoldError::Hash { position });
+        }
+        match entry.header.kind {
+            EntryKind::Control => self.control(&entry, logged),
+            EntryKind::Upsert | EntryKind::Retract => self.change(&entry, logged),
+            EntryKind::Access | EntryKind::Rejected | EntryKind::RejectedClosed => Ok(()),
+        }
+    }
+
+    fn control(&mut self, entry: &Entry<'_>, logged: &Logged) -> Result<(), FoldError> {
+        let position = logged.position;
+        let body = entry.plain_body().map_err(|source| FoldError::Body { position, source })?;
+        let control = Control::decode(body).map_err(|source| FoldError::Entry { position, source })?;
+        self.folded.controls += 1;
+        let effect = Arc::make_mut(self.control).apply(position.index, entry.header.recorded_at, control);
+        match effect {
+            Effect::Cut => return Ok(()),
+            Effect::Void(reason) => {
+                tracing::warn!(position = %position, %reason, "a control entry is without effect");
+            }
+            Effect::None | Effect::Contract(_) | Effect::Model => {}
+        }
+        self.txn.put(Table::Control, &control_key(position.index), &logged.bytes);
+        if let Effect::Contract(id) = effect { self.contract_came(id) } else { Ok(()) }
+    }
+
+    fn contract_came(&mut self, id: ContractId) -> Result<(), FoldError> {
+        let waiting = self.txn.range(Table::Waiting, KeyRange::Prefix(&id.0), usize::MAX)?;
+        for (key, _) in waiting {
+            let record = Pseudonym(key[16..].try_into().map_err(|_| FoldError::Row("waiting"))?);
+            let mut head = self.head(record)?.ok_or(FoldError::Row("head"))?;
+            let before = head.clone();
+            for version in head.versions.clone() {
+                if version.row.contract == id {
+                    self.index_lookups(&head, record, &version)?;
+                }
+            }
+            self.relink(&mut head, record, None)?;
+            self.put_head(record, Some(&before), &head);
+        }
+        Ok(())
+    }
+
+    fn head(&self, record: Pseudonym) -> Result<Option<Head>, FoldError> {
+        Ok(self.txn.get(Table::Head, &record.0)?.map(|v| Head::decode(&v)).transpose()?)
+    }
+
+    fn change(&mut self, entry: &Entry<'_>, logged: &Logged) -> Result<(), FoldError> {
+        let (position, header) = (logged.position, &entry.header);
+        if self.control.model.is_none() {
+            return Err(FoldError::NoModel { position });
+        }
+        let body = entry.plain_body().map_err(|source| FoldError::Body { position, source })?;
+        let envelope = Envelope::decode(body).map_err(|source| FoldError::Entry { position, source })?;
+        self.folded.changes += 1;
+        if let Some(trace) = envelope.trace
+            && self.folded.traces.len() < TRACES_MAX
+        {
+            self.folded.traces.push(trace);
+        }
+        let before = self.head(header.record)?;
+        let mut head = match &before {
+            Some(head) => head.clone(),
+            None => Head::new(header.register.clone().ok_or(FoldError::Row("change without a register"))?),
+        };
+        match head.apply(&change(header, &envelope, logged)) {
+            Applied::Duplicate => self.totals.duplicates += 1,
+            Applied::Conflict => self.totals.conflicts += 1,
+            Applied::Full => {
+                tracing::warn!(position = %position, "a record has too many versions; the entry is without effect");
+                return Ok(());
+            }
+            Applied::New => {
+                self.totals.records += u64::from(before.is_none());
+                let version = *head.version(header.epoch, header.version).expect("it was just applied");
+                let body = Body { header, envelope };
+                self.relink(&mut head, header.record, Some(&body))?;
+                let read = head.facts().is_some_and(|f| f.version == (header.epoch, header.version));
+                if !read && version.row.operation == Operation::Upsert as u8 {
+                    self.index_body(&head, header.record, &body)?;
+                }
+            }
+        }
+        self.put_head(header.record, before.as_ref(), &head);
+        Ok(())
+    }
+
+    /// Writes a head, and moves the digest and the counters from what it was to what it is.
+    fn put_head(&mut self, record: Pseudonym, before: Option<&Head>, head: &Head) {
+        if let Some(before) = before {
+            before.rows(record, |row| self.digest.remove(&row));
+            self.count_head(before, -1);
+        }
+        head.rows(record, |row| self.digest.add(&row));
+        self.count_head(head, 1);
+        self.txn.put(Table::Head, &record.0, &head.encode());
+    }
+
+    fn count_head(&mut self, head: &Head, sign: i64) {
+        if let Some((cell, counts)) = quality::of_head(head) {
+            let no = self.counters.number(&cell);
+            self.counters.add(no, &counts, sign);
+        }
+    }
+
+    /// Brings the record's mentions to the version that linkage reads, when that is another one than before.
+    fn relink(&mut self, head: &mut Head, record: Pseudonym, at_hand: Option<&Body<'_>>) -> Result<(), FoldError> {
+        let epoch = self.control.register_epoch(&head.register);
+        let wanted = head.linkage_version(epoch).copied();
+        let same = match (&head.linked, &wanted) {
+            (Linked::Out, None) => true,
+            (Linked::In(facts), Some(v)) => facts.version == (v.row.epoch, v.row.version),
+            (Linked::Unreadable { version }, Some(v)) => *version == (v.row.epoch, v.row.version),
+            (Linked::Waiting { .. }, _) | (Linked::Out, Some(_)) | (Linked::In(_) | Linked::Unreadable { .. }, None) => false,
+        };
+        if same {
+            return Ok(());
+        }
+        let read = match &wanted {
+            None => Err(Linked::Out),
+            Some(v) => self.read(head, record, v, at_hand)?,
+        };
+        self.leave_waiting(head, record);
+        let old = std::mem::take(&mut head.linked);
+        let (linked, new) = match read {
+            Ok(read) => (Linked::In(Box::new(read.facts.clone())), Some(read)),
+            Err(linked) => (linked, None),
+        };
+        if let Linked::Waiting { contract } = &linked {
+            self.txn.put(Table::Waiting, &[contract.0, record.0].concat(), &[]);
+            self.totals.waiting += 1;
+        }
+        let old = match &old {
+            Linked::In(facts) => Some(facts.as_ref()),
+            Linked::Out | Linked::Waiting { .. } | Linked::Unreadable { .. } => None,
+        };
+        head.linked = linked;
+        if let Some(read) = &new {
+            self.put_lookups(record, read);
+        }
+        self.link(record, &head.register, old, new.as_ref())
+    }
+
+    fn leave_waiting(&mut self, head: &Head, record: Pseudonym) {
+        if let Linked::Waiting { contract } = &head.linked {
+            self.txn.delete(Table::Waiting, &[contract.0, record.0].concat());
+            self.totals.waiting -= 1;
+        }
+    }
+
+    /// Reads a version by its contract: from the entry at hand, else from the log.
+    fn read(
+        &self,
+        head: &Head,
+        record: Pseudonym,
+        version: &StoredVersion,
+        at_hand: Option<&Body<'_>>,
+    ) -> Result<Result<ReadVersion, Linked>, FoldError> {
+        if let Some(body) = at_hand
+            && (body.header.epoch, body.header.version) == (version.row.epoch, version.row.version)
+        {
+            return Ok(self.read_body(head, record, body));
+        }
+        self.with_body(version, |body| self.read_body(head, record, body))
+    }
+
+    fn with_body<T>(&self, version: &StoredVersion, use_body: impl FnOnce(&Body<'_>) -> T) -> Result<T, FoldError> {
+        let logged = self.log.read(Locator(version.locator))?;
+        let position = logged.position;
+        let entry = Entry::decode(&logged.bytes).map_err(|source| FoldError::Entry { position, source })?;
+        let bytes = entry.plain_body().map_err(|source| FoldError::Body { position, source })?;
+        let envelope = Envelope::decode(bytes).map_err(|source| FoldError::Entry { position, source })?;
+        Ok(use_body(&Body { header: &entry.header, envelope }))
+    }
+
+    fn read_body(&self, head: &Head, record: Pseudonym, body: &Body<'_>) -> Result<ReadVersion, Linked> {
+        let version = (body.header.epoch, body.header.version);
+        let contract = self.control.by_id(body.header.contract);
+        let contract = contract.ok_or(Linked::Waiting { contract: body.header.contract })?;
+        let model = self.control.model.as_ref().expect("a change is folded only after a model");
+        let reading = Reading {
+            contract,
+            kinds: kinds(),
+            model: &model.model,
+            units: &model.units,
+            secret: self.secret,
+        };
+        let version_body = VersionBody {
+            register: &head.register,
+            record,
+            version,
+            record_type: body.envelope.record_type,
+            agency: &body.envelope.agency,
+            recorded_at: body.header.recorded_at,
+            payload: body.envelope.payload,
+        };
+        mention::read(&reading, &version_body).map_err(|_| Linked::Unreadable { version })
+    }
+
+    /// Makes a version findable that linkage does not read: a retired id still finds its person.
+    fn index_lookups(&mut self, head: &Head, record: Pseudonym, version: &StoredVersion) -> Result<(), FoldError> {
+        if version.row.operation != Operation::Upsert as u8 {
+            return Ok(());
+        }
+        if let Ok(read) = self.with_body(version, |body| self.read_body(head, record, body))? {
+            self.put_lookups(record, &read);
+        }
+        Ok(())
+    }
+
+    fn index_body(&mut self, head: &Head, record: Pseudonym, body: &Body<'_>) -> Result<(), FoldError> {
+        if let Ok(read) = self.read_body(head, record, body) {
+            self.put_lookups(record, &read);
+        }
+        Ok(())
+    }
+
+    fn put_lookups(&mut self, record: Pseudonym, read: &ReadVersion) {
+        for (key, mention) in &read.lookups {
+            self.txn.put(Table::Lookup, &[key.0.as_slice(), &mention.0].concat(), &record.0);
+        }
+    }
+
+    /// Moves the record's mentions in the links, and the digest and counters with them.
+    fn link(
+        &mut self,
+        record: Pseudonym,
+        register: &record::RegisterName,
+        old: Option<&Facts>,
+        new: Option<&ReadVersion>,
+    ) -> Result<(), FoldError> {
+        if old.is_none() && new.is_none() {
+            return Ok(());
+        }
+        let model = Arc::clone(&self.control.model.as_ref().expect("a change is folded only after a model").model);
+        let old_ids: Vec<MentionId> = old.map_or_else(Vec::new, |f| f.mentions.iter().map(|m| m.id).collect());
+        let old_pairs: Vec<(usize, usize)> =
+            old.map_or_else(Vec::new, |f| f.distinct.iter().map(|(a, b)| (usize::from(*a), usize::from(*b))).collect());
+        let old_record = old.map(|_| OldRecord { mentions: &old_ids, distinct: &old_pairs });
+        let new_record = new.map(|n| RecordMentions { mentions: &n.inputs, distinct: &n.distinct });
+        let mut state = StoreLinks { txn: self.txn, cache: &mut self.links, record };
+        let diff = Engine::new(&model, &mut state).apply(old_record.as_ref(), new_record.as_ref())?;
+        let moved = Moved { register, old, new: new.map(|n| &n.facts) };
+        self.count_totals(&moved, &diff);
+        self.digest_links(&moved, &diff)?;
+        self.count_links(record, &moved, &diff, &model)
+    }
+
+    fn count_totals(&mut self, moved: &Moved<'_>, diff: &LinkDiff) {
+        let count = |f: Option<&Facts>| f.map_or(0, |f| f.mentions.len() as u64);
+        self.totals.mentions = self.totals.mentions + count(moved.new) - count(moved.old);
+        for conflict in &diff.conflicts {
+            let step = if conflict.arose { 1 } else { -1 };
+            self.totals.id_conflicts = self.totals.id_conflicts.saturating_add_signed(step);
+        }
+    }
+
+    fn digest_links(&mut self, moved: &Moved<'_>, diff: &LinkDiff) -> Result<(), FoldError> {
+        for edge in &diff.edges {
+            if let Some(row) = edge_row(edge, edge.old) {
+                self.digest.remove(&row);
+            }
+            if let Some(row) = edge_row(edge, edge.new) {
+                self.digest.add(&row);
+            }
+        }
+        let own: BTreeSet<MentionId> = diff.mentions.iter().map(|m| m.mention).collect();
+        for m in &diff.mentions {
+            let row = |kind, subject| Row::Mention { kind, mention: m.mention, subject }.encode();
+            if let Some(old) = m.old {
+                self.digest.remove(&row(moved.kind(m.mention), old.subject));
+            }
+            if let Some(new) = m.new {
+                self.digest.add(&row(moved.kind(m.mention), new.subject));
+            }
+        }
+        for node in &diff.nodes {
+            let (Some(old), Some(new)) = (node.old, node.new) else { continue };
+            if old == new {
+                continue;
+            }
+            let kind = self.node_kind(node.no)?;
+            for (key, value) in self.txn.range(Table::NodeMember, KeyRange::Prefix(&node.no.0.to_be_bytes()), usize::MAX)? {
+                let (member, _) = decode_member(&key, &value)?;
+                if !own.contains(&member.mention) {
+                    self.digest.remove(&Row::Mention { kind, mention: member.mention, subject: old }.encode());
+                    self.digest.add(&Row::Mention { kind, mention: member.mention, subject: new }.encode());
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn state(&mut self, record: Pseudonym) -> StoreLinks<'_, '_> {
+        // The lifetimes of the batch and of this borrow differ; the reborrow ties both to the shorter one.
+        StoreLinks { txn: self.txn, cache: &mut self.links, record }
+    }
+
+    fn node_kind(&mut self, no: NodeNo) -> Result<Kind, FoldError> {
+        let row = self.state(Pseudonym::default()).row(no)?;
+        match row.kind() {
+            Some(linkage::Kind::Person) => Ok(Kind::Person),
+            Some(linkage::Kind::Parcel) => Ok(Kind::Parcel),
+            None => Err(FoldError::Row("feature")),
+        }
+    }
+
+    /// Moves "correct", "surplus" and the numbers of subjects for every cluster that the record touched.
+    fn count_links(
+        &mut self,
+        record: Pseudonym,
+        moved: &Moved<'_>,
+        diff: &LinkDiff,
+        model: &linkage::Model,
+    ) -> Result<(), FoldError> {
+        let changed: BTreeSet<NodeNo> = diff.before.iter().chain(&diff.after).flat_map(|c| c.nodes.iter().copied()).collect();
+        let (gone, came) = self.placed(moved, diff)?;
+        // A cluster that a mention joined or left without changing it is counted again as it is.
+        let mut steady: BTreeMap<MentionId, Vec<NodeNo>> = BTreeMap::new();
+        for no in gone.iter().chain(&came).map(|(no, _)| *no).filter(|no| !changed.contains(no)) {
+            if self.state(record).is_live(no)? {
+                let (subject, nodes) = self.cluster(no)?;
+                steady.insert(subject, nodes);
+            }
+        }
+        let steady: Vec<Vec<NodeNo>> = steady.into_values().collect();
+        let before = diff.before.iter().map(|c| &c.nodes).chain(&steady);
+        let after = diff.after.iter().map(|c| &c.nodes).chain(&steady);
+        let all: BTreeSet<NodeNo> =
+            changed.iter().copied().chain(steady.iter().flatten().copied()).chain(gone.iter().chain(&came).map(|(n, _)| *n)).collect();
+        let mut tallies: BTreeMap<NodeNo, Tally> = BTreeMap::new();
+        for no in &all {
+            let row = self.txn.get(Table::Tally, &no.0.to_be_bytes())?;
+            tallies.insert(*no, row.map_or(Ok(Tally::default()), |v| Tally::decode(&v))?);
+        }
+        for nodes in before {
+            self.count_surplus(nodes, &tallies, -1);
+        }
+        for tally in tallies.values_mut() {
+            self.count_compared(tally, -1);
+            tally.compared = None;
+        }
+        self.move_tallies(moved, &gone, moved.old, &mut tallies, -1);
+        self.move_tallies(moved, &came, moved.new, &mut tallies, 1);
+        for nodes in after {
+            self.count_surplus(nodes, &tallies, 1);
+            self.compare_cluster(nodes, &mut tallies, model)?;
+        }
+        for (no, tally) in tallies {
+            self.count_compared(&tally, 1);
+            match tally.is_empty() {
+                true => self.txn.delete(Table::Tally, &no.0.to_be_bytes()),
+                false => self.txn.put(Table::Tally, &no.0.to_be_bytes(), &tally.encode()),
+            }
+        }
+        self.count_subjects(diff)
+    }
+
+    /// The nodes that the record's mentions left and joined, each with the mention's place in the facts.
+    fn placed(&self, moved: &Moved<'_>, diff: &LinkDiff) -> Result<(Placed, Placed), FoldError> {
+        let (mut gone, mut came) = (Vec::new(), Vec::new());
+        for m in &diff.mentions {
+            let number = |id: Option<linkage::NodeId>| -> Result<Option<NodeNo>, FoldError> {
+                let Some(id) = id else { return Ok(None) };
+                let live = self.txn.get(Table::NodeById, &id.0)?;
+                let dead = || diff.nodes.iter().find(|n| n.id == id && n.new.is_none()).map(|n| n.no);
+                match live {
+                    Some(v) => {
+                        let no: [u8; 4] = v.as_ref().try_into().map_err(|_| FoldError::Row("node by id"))?;
+                        Ok(Some(NodeNo(u32::from_be_bytes(no))))
+                    }
+                    None => Ok(dead()),
+                }
+            };
+            if let (Some(no), Some(at)) = (number(m.old.map(|s| s.node))?, place(moved.old, m.mention)) {
+                gone.push((no, at));
+            }
+            if let (Some(no), Some(at)) = (number(m.new.map(|s| s.node))?, place(moved.new, m.mention)) {
+                came.push((no, at));
+            }
+        }
+        Ok((gone, came))
+    }
+
+    /// The cluster of a live node.
+    fn cluster(&mut self, no: NodeNo) -> Result<(MentionId, Vec<NodeNo>), FoldError> {
+        let mut state = self.state(Pseudonym::default());
+        let meta = state.meta(no)?;
+        let Some(component) = meta.component else { return Ok((meta.subject, vec![no])) };
+        let component = state.component(component)?;
+        let at = component.place(no).ok_or(FoldError::Row("component"))?;
+        let nodes = component.cluster_of(at).map(|i| component.nodes[i].no).collect();
+        Ok((meta.subject, nodes))
+    }
+
+    fn move_tallies(
+        &mut self,
+        moved: &Moved<'_>,
+        placed: &Placed,
+        facts: Option<&Facts>,
+        tallies: &mut BTreeMap<NodeNo, Tally>,
+        sign: i32,
+    ) {
+        let Some(facts) = facts else { return };
+        let cell = self.counters.number(&Cell {
+            register: moved.register.clone(),
+            agency: facts.agency.as_str().to_owned(),
+            commune: facts.unit.0.clone(),
+            list_version: facts.unit.1.clone(),
+        });
+        let whole = self.counters.number(&Cell::of_register(moved.register));
+        for (no, at) in placed {
+            let tally = tallies.entry(*no).or_default();
+            tally.count_cell(cell, sign);
+            let mention = &facts.mentions[*at];
+            if mention.once {
+                tally.count_once((whole, once_key(&facts.record_type, mention.role)), sign);
+            }
+        }
+    }
+
+    fn count_surplus(&mut self, nodes: &[NodeNo], tallies: &BTreeMap<NodeNo, Tally>, sign: i64) {
+        let mut once: BTreeMap<(tally::CellNo, u32), u64> = BTreeMap::new();
+        for tally in nodes.iter().filter_map(|no| tallies.get(no)) {
+            for (key, n) in &tally.once {
+                *once.entry(*key).or_default() += u64::from(*n);
+            }
+        }
+        for ((cell, _), n) in once {
+            self.counters.add(cell, &Counts { surplus: n.saturating_sub(1), ..Counts::default() }, sign);
+        }
+    }
+
+    fn compare_cluster(
+        &mut self,
+        nodes: &[NodeNo],
+        tallies: &mut BTreeMap<NodeNo, Tally>,
+        model: &linkage::Model,
+    ) -> Result<(), FoldError> {
+        let Some(first) = nodes.first() else { return Ok(()) };
+        let mut state = self.state(Pseudonym::default());
+        let subject = state.meta(*first)?.subject;
+        let Some(row) = state.txn.get(Table::Mention, &subject.0)? else { return Err(FoldError::Row("mention")) };
+        let anchor = MentionRow::decode(&row)?;
+        let anchor_row = state.row(anchor.placement.node)?;
+        let rank = anchor.placement.rank;
+        for no in nodes {
+            let row = state.row(*no)?;
+            let matched = *no == anchor.placement.node || model.score(&row, &anchor_row).levels().iter().all(|l| agrees(*l));
+            let kind = match row.kind() {
+                Some(linkage::Kind::Parcel) => Kind::Parcel,
+                Some(linkage::Kind::Person) | None => Kind::Person,
+            };
+            let register = kinds().info(kind).anchors.get(usize::from(rank)).cloned().unwrap_or_default();
+            if let Some(tally) = tallies.get_mut(no) {
+                tally.compared = Some(Compared { register, matched });
+            }
+        }
+        Ok(())
+    }
+
+    fn count_compared(&mut self, tally: &Tally, sign: i64) {
+        let Some(compared) = &tally.compared else { return };
+        for (cell, n) in &tally.cells {
+            if self.counters.register(*cell) != compared.register {
+                let n = u64::from(*n);
+                let counts = Counts { compared: n, matched: if compared.matched { n } else { 0 }, ..Counts::default() };
+                self.counters.add(*cell, &counts, sign);
+            }
+        }
+    }
+
+    fn count_subjects(&mut self, diff: &LinkDiff) -> Result<(), FoldError> {
+        for (clusters, step) in [(&diff.before, -1), (&diff.after, 1)] {
+            for cluster in clusters {
+                let Some(first) = cluster.nodes.first() else { continue };
+                let total = match self.node_kind(*first)? {
+                    Kind::Person => &mut self.totals.persons,
+                    Kind::Parcel => &mut self.totals.parcels,
+                };
+                *total = total.saturating_add_signed(step);
+            }
+        }
+        Ok(())
+    }
+}
+
+type Placed = Vec<(NodeNo, usize)>;
+
+/// What a record was and is, for the counters.
+struct Moved<'a> {
+    register: &'a record::RegisterName,
+    old: Option<&'a Facts>,
+    new: Option<&'a Facts>,
+}
+
+impl Moved<'_> {
+    fn kind(&self, mention: MentionId) -> Kind {
+        let find = |facts: Option<&Facts>| facts?.mentions.iter().find(|m| m.id == mention).map(|m| m.kind);
+        find(self.new).or_else(|| find(self.old)).expect("a moved mention is one of the record's own")
+    }
+}
+
+fn place(facts: Option<&Facts>, mention: MentionId) -> Option<usize> {
+    facts?.mentions.iter().position(|m| m.id == mention)
+}
+
+fn once_key(record_type: &str, role: u8) -> u32 {
+    let hash = blake3::Hasher::new().update(record_type.as_bytes()).update(&[0, role]).finalize();
+    u32::from_le_bytes(hash.as_bytes()[..4].try_into().expect("a hash has 4 bytes"))
+}
+
+/// Whether a level says that two mentions agree as far as both say anything.
+fn agrees(level: Level) -> bool {
+    match level.field() {
+        Field::Name | Field::Birth | Field::Sex => matches!(
+            level,
+            Level::NameAbsent
+                | Level::NameAccented
+                | Level::NameFolded
+                | Level::BirthAbsent
+                | Level::BirthExact
+                | Level::BirthFirstOfJanuary
+                | Level::BirthYearVague
+                | Level::SexAbsent
+                | Level::SexEqual
+        ),
+        _ => true,
+    }
+}
+
+fn edge_row(edge: &EdgeChange, state: Option<linkage::EdgeState>) -> Option<Vec<u8>> {
+    let state = state?;
+    let (verdict, reason) = match state.outcome {
+        EdgeOutcome::Tree | EdgeOutcome::Inside => (EdgeState::Accepted, 0),
+        EdgeOutcome::RefusedByReviewer(..) => (EdgeState::Refused, 1),
+        EdgeOutcome::RefusedByIds(..) => (EdgeState::Refused, 2),
+        EdgeOutcome::RefusedBySameRecord(..) => (EdgeState::Refused, 3),
+        EdgeOutcome::RefusedByBound => (EdgeState::Refused, 4),
+    };
+    Some(Row::Edge { a: edge.a.0, b: edge.b.0, bits: state.bits, state: verdict, reason }.encode())
+}
+
+fn change(header: &EntryHeader, envelope: &Envelope<'_>, logged: &Logged) -> Change {
+    Change {
+        epoch: header.epoch,
+        version: header.version,
+        replaces: envelope.replaces,
+        operation: envelope.operation,
+        effective_at: header.effective_at,
+        contract: header.contract,
+        statement: envelope.statement_hash(),
+        index: logged.position.index,
+        locator: logged.locator.0,
+        published_at: envelope.published_at,
+    }
+}
+
+/// The position of a version of a record.
+pub(crate) fn position_of(record: Pseudonym, index: Index, partitions: u16) -> Position {
+    Position { stream: Stream::Change, partition: record.partition(partitions), index }
+}
