@@ -133,6 +133,35 @@ pub struct MessagePlan {
     /// Numbers of each real oneof's members.
     oneofs: Box<[Box<[u32]>]>,
     has_maps: bool,
+    well_known: WellKnown,
+    /// An instance without fields, for CEL to select from.
+    empty: Msg<'static>,
+}
+
+/// Message types that CEL takes for what they stand for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum WellKnown {
+    No,
+    Timestamp,
+    Duration,
+    Wrapper,
+    Struct,
+    Value,
+    ListValue,
+}
+
+impl WellKnown {
+    fn of(name: &str) -> Self {
+        match name {
+            "google.protobuf.Timestamp" => WellKnown::Timestamp,
+            "google.protobuf.Duration" => WellKnown::Duration,
+            "google.protobuf.Struct" => WellKnown::Struct,
+            "google.protobuf.Value" => WellKnown::Value,
+            "google.protobuf.ListValue" => WellKnown::ListValue,
+            name if is_wrapper(name) => WellKnown::Wrapper,
+            _ => WellKnown::No,
+        }
+    }
 }
 
 impl MessagePlan {
@@ -175,6 +204,14 @@ impl MessagePlan {
 
     pub(crate) fn has_maps(&self) -> bool {
         self.has_maps
+    }
+
+    pub(crate) fn well_known(&self) -> WellKnown {
+        self.well_known
+    }
+
+    pub(crate) fn empty(&self) -> &Msg<'static> {
+        &self.empty
     }
 }
 
@@ -309,6 +346,8 @@ impl Builder<'_> {
         let dense = dense_index(&fields);
         let has_maps = fields.iter().any(|field| matches!(field.cardinality, Cardinality::Map { .. }));
         MessagePlan {
+            well_known: WellKnown::of(desc.full_name()),
+            empty: Msg::new(self.index_of(&desc)),
             name: desc.full_name().to_owned(),
             fields: fields.into_boxed_slice(),
             dense,

@@ -389,11 +389,12 @@ impl Compiler<'_> {
         let program = Program::compile(&source.expression, self.messages, this, constants)
             .map_err(|fault| self.fault(field, at, RuleSourceFault::Cel(fault)))?;
         let id = if source.id.is_empty() { source.expression.clone() } else { source.id };
+        let has_own_text = !source.message.is_empty();
         let message = match source.message {
             text if text.is_empty() => format!("\"{}\" returned false", source.expression),
             text => text,
         };
-        Ok(CelRule { program, id: id.into(), path: path.into(), message: message.into() })
+        Ok(CelRule { program, id: id.into(), path: path.into(), message: message.into(), has_own_text })
     }
 
     fn type_of(&self, subject: &Subject) -> Ty {

@@ -11,7 +11,10 @@ mod time;
 use std::sync::Arc;
 
 pub(crate) use build::compile;
+pub(crate) use check::contains;
 pub(crate) use run::Validation;
+pub(crate) use stock::pattern;
+pub(crate) use time::{Civil, parse_instant, parse_offset, parse_span, write_instant, write_span};
 
 use crate::cel::Program;
 use crate::plan::Kind;
@@ -102,6 +105,8 @@ struct CelRule {
     program: Program,
     id: Arc<str>,
     path: Arc<[PathElement]>,
-    /// The contract's own text; empty for none.
+    /// The contract's own text, else one made of the expression.
     message: Arc<str>,
+    /// The text is the contract's own: it goes before one that the expression returns.
+    has_own_text: bool,
 }

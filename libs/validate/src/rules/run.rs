@@ -223,12 +223,12 @@ impl<'p> Validation<'p> {
         };
         match outcome {
             Ok(Outcome::Passed) => Ok(()),
-            Ok(Outcome::Failed(None)) => {
-                self.report(place, &rule.id, &rule.path, &rule.message, for_key);
-                Ok(())
-            }
-            Ok(Outcome::Failed(Some(text))) => {
-                self.report(place, &rule.id, &rule.path, &text, for_key);
+            Ok(Outcome::Failed(text)) => {
+                let message = match &text {
+                    Some(text) if !rule.has_own_text => text,
+                    _ => &rule.message,
+                };
+                self.report(place, &rule.id, &rule.path, message, for_key);
                 Ok(())
             }
             Err(fault) => Err(error(&rule.id, place, fault)),
