@@ -9,8 +9,8 @@ use crate::table::{StoredKey, StoredRange, Table};
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Durability {
     /// Applied and visible; written out in commit order, but not waited for. On fjall the batch is handed to the
-    /// operating system, so it survives a killed process; on sled it may sit in the process for up to 500 ms. A
-    /// power loss takes a tail of such batches, never a part of one.
+    /// operating system, so it survives a killed process, and a power loss takes a tail of batches, never a part of
+    /// one. On sled it may sit in the process for up to 500 ms, and what a power loss takes is not certain.
     Buffered,
     /// On disk (fsync) before the commit returns, with every batch before it.
     Synced,

@@ -217,7 +217,10 @@ fn store_in_use_is_neither_opened_nor_discarded() {
     let store = open(dir.path(), StoreKind::Fjall).expect("an empty directory").into_store();
     assert!(matches!(open(dir.path(), StoreKind::Fjall).err(), Some(OpenError::Locked { .. })));
     assert!(matches!(ViewStore::discard(dir.path()).err(), Some(OpenError::Locked { .. })));
+    let view = store.reader().view().expect("sound");
     drop(store);
+    assert!(matches!(open(dir.path(), StoreKind::Fjall).err(), Some(OpenError::Locked { .. })));
+    drop(view);
     assert!(matches!(open(dir.path(), StoreKind::Fjall), Ok(Opened::Resumed(_))));
 }
 

@@ -26,13 +26,15 @@ struct Subject {
     redo: Vec<(u32, Row)>,
     committed: Vec<Row>,
     now: Vec<Row>,
+    /// A checkpoint on its way: its rows, and how many redo rows it covers.
+    running: Option<(Carry, usize)>,
 }
 
 impl Subject {
     fn new() -> Self {
         let dir = tempfile::tempdir().expect("a temporary directory");
         let file = vec![DenseFile::open(dir.path(), TABLE, 0, CACHE_BYTES).expect("an empty directory")];
-        Self { dir, file, settled_len: 0, redo: Vec::new(), committed: Vec::new(), now: Vec::new() }
+        Self { dir, file, settled_len: 0, redo: Vec::new(), committed: Vec::new(), now: Vec::new(), running: None }
     }
 
     fn put(&mut self, number: u32, row: Row) {
@@ -52,15 +54,32 @@ impl Subject {
         self.now.clone_from(&self.committed);
     }
 
-    fn checkpoint(&mut self) {
+    fn begin_checkpoint(&mut self) {
         self.commit();
-        let rows = self.file[0].freeze();
-        self.check();
-        carry(self.dir.path(), &[rows]).expect("a sound disk");
-        self.check();
-        self.file[0].settle();
-        self.settled_len = self.file[0].len();
-        self.redo.clear();
+        if self.running.is_none() {
+            self.running = Some((self.file[0].freeze(), self.redo.len()));
+        }
+    }
+
+    /// Writes the file; the store does not know of it yet.
+    fn carry(&self) {
+        if let Some((rows, _)) = &self.running {
+            carry(self.dir.path(), std::slice::from_ref(rows)).expect("a sound disk");
+        }
+    }
+
+    fn end_checkpoint(&mut self) {
+        self.carry();
+        if let Some((rows, covered)) = self.running.take() {
+            self.file[0].settle();
+            self.settled_len = rows.len;
+            self.redo.drain(..covered);
+        }
+    }
+
+    fn checkpoint(&mut self) {
+        self.begin_checkpoint();
+        self.end_checkpoint();
     }
 
     fn path(&self) -> PathBuf {
@@ -69,6 +88,7 @@ impl Subject {
 
     /// As after a crash: what was not committed is gone, what was not settled comes from the redo rows.
     fn reopen(&mut self) {
+        self.running = None;
         let mut file = vec![DenseFile::open(self.dir.path(), TABLE, self.settled_len, CACHE_BYTES).expect("sound")];
         copy_to_places(self.dir.path(), &file).expect("a sound disk");
         for (number, row) in &self.redo {
@@ -96,7 +116,9 @@ enum Step {
     Change(u32, u32),
     Commit,
     Undo,
-    Checkpoint,
+    BeginCheckpoint,
+    Carry,
+    EndCheckpoint,
     Reopen,
 }
 
@@ -106,7 +128,9 @@ fn step() -> impl Strategy<Value = Step> {
         4 => any::<(u32, u32)>().prop_map(|(number, seed)| Step::Change(number, seed)),
         2 => Just(Step::Commit),
         1 => Just(Step::Undo),
-        1 => Just(Step::Checkpoint),
+        2 => Just(Step::BeginCheckpoint),
+        1 => Just(Step::Carry),
+        1 => Just(Step::EndCheckpoint),
         1 => Just(Step::Reopen),
     ]
 }
@@ -125,7 +149,9 @@ proptest! {
                 Step::Change(..) => {}
                 Step::Commit => subject.commit(),
                 Step::Undo => subject.undo(),
-                Step::Checkpoint => subject.checkpoint(),
+                Step::BeginCheckpoint => subject.begin_checkpoint(),
+                Step::Carry => subject.carry(),
+                Step::EndCheckpoint => subject.end_checkpoint(),
                 Step::Reopen => subject.reopen(),
             }
             subject.check();

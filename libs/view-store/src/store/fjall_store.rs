@@ -10,16 +10,16 @@ use std::path::Path;
 use fjall::config::{BloomConstructionPolicy, FilterPolicy, FilterPolicyEntry};
 use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode, Readable as _, Snapshot as DbSnapshot};
 
-use super::{Row, StoreKind, row};
+use super::{Row, StoreKind, row, tells_of_damage};
 use crate::batch::{Batch, Durability};
 use crate::error::Error;
 use crate::table::{StoredKey, StoredRange};
 use crate::value::Value;
 
 /// Bound of the journal that is replayed at start; it decides how long a start after a crash takes.
-const JOURNAL_BYTES_MAX: u64 = 128 << 20;
+const JOURNAL_BYTES_MAX: u64 = 64 << 20;
 /// Bound of a memtable; larger ones make flushes and the replay of the journal longer.
-const MEMTABLE_BYTES_MAX: u64 = 64 << 20;
+const MEMTABLE_BYTES_MAX: u64 = 32 << 20;
 /// Threads that flush and compact.
 const WORKERS: usize = 2;
 
@@ -43,12 +43,6 @@ fn failed(source: fjall::Error) -> Error {
         }
         other => Error::store(StoreKind::Fjall, other),
     }
-}
-
-/// Files that are missing or too short are damage; a full disk, a missing permission or too many open files are not.
-fn tells_of_damage(source: &std::io::Error) -> bool {
-    use std::io::ErrorKind::{InvalidData, InvalidInput, NotFound, Other, UnexpectedEof};
-    matches!(source.kind(), NotFound | UnexpectedEof | InvalidData | InvalidInput | Other)
 }
 
 impl FjallStore {

@@ -215,3 +215,9 @@ impl Snapshot {
 fn row(stored_key: &[u8], value: impl Into<Value>) -> Row {
     (stored_key[1..].into(), value.into())
 }
+
+/// Files that are missing or too short are damage; a full disk, a missing permission or too many open files are not.
+fn tells_of_damage(source: &std::io::Error) -> bool {
+    use std::io::ErrorKind::{InvalidData, InvalidInput, NotFound, Other, UnexpectedEof};
+    matches!(source.kind(), NotFound | UnexpectedEof | InvalidData | InvalidInput | Other)
+}

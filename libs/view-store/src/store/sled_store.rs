@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use sled::{Db, IVec, Tree};
 
 use super::sled_history::History;
-use super::{Row, StoreKind, row};
+use super::{Row, StoreKind, row, tells_of_damage};
 use crate::batch::{Batch, Durability};
 use crate::error::Error;
 use crate::table::{StoredKey, StoredRange};
@@ -35,7 +35,10 @@ pub struct SledSnapshot {
 }
 
 fn failed(source: sled::Error) -> Error {
-    Error::store(StoreKind::Sled, source)
+    match source {
+        sled::Error::Io(source) if !tells_of_damage(&source) => Error::io(Path::new("the sled store"), source),
+        other => Error::store(StoreKind::Sled, other),
+    }
 }
 
 impl SledStore {

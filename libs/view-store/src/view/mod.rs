@@ -91,8 +91,8 @@ pub struct ViewStore {
     redo: Vec<u64>,
     running: Option<Running>,
     poisoned: bool,
-    /// Keeps other processes out; released last.
-    _lock: File,
+    /// Keeps other processes out; released last, when no reader has it any more.
+    lock: Arc<File>,
 }
 
 impl ViewStore {
@@ -132,20 +132,8 @@ impl ViewStore {
         committed: Committed,
         redo: Vec<u64>,
     ) -> Self {
-        let (dir, options) = (dir.to_owned(), options.clone());
-        Self {
-            dir,
-            options,
-            manifest,
-            store,
-            files,
-            postings,
-            committed,
-            redo,
-            running: None,
-            poisoned: false,
-            _lock: lock,
-        }
+        let (dir, options, lock) = (dir.to_owned(), options.clone(), Arc::new(lock));
+        Self { dir, options, manifest, store, files, postings, committed, redo, running: None, poisoned: false, lock }
     }
 
     /// The last committed batch.
@@ -160,11 +148,11 @@ impl ViewStore {
         self.store.kind()
     }
 
-    /// A handle for queries on other threads. It keeps the key-value store open: drop all readers before the
-    /// directory is opened again in the same process.
+    /// A handle for queries on other threads. It keeps the key-value store open and the directory locked: drop all
+    /// readers and views before the directory is opened again.
     #[must_use]
     pub fn reader(&self) -> Reader {
-        Reader::new(Arc::clone(&self.store))
+        Reader::new(Arc::clone(&self.store), Arc::clone(&self.lock))
     }
 
     /// Number of committed rows in a dense file.

@@ -1,5 +1,6 @@
 //! Reading the views from other threads than the fold's.
 
+use std::fs::File;
 use std::sync::Arc;
 
 use super::meta::Committed;
@@ -15,11 +16,13 @@ use crate::value::Value;
 #[derive(Clone)]
 pub struct Reader {
     store: Arc<Store>,
+    /// The directory stays in use while anything reads from it.
+    lock: Arc<File>,
 }
 
 impl Reader {
-    pub(super) const fn new(store: Arc<Store>) -> Self {
-        Self { store }
+    pub(super) const fn new(store: Arc<Store>, lock: Arc<File>) -> Self {
+        Self { store, lock }
     }
 
     /// A view of the last committed batch. Take one for each query, and drop it with the query.
@@ -30,7 +33,7 @@ impl Reader {
     pub fn view(&self) -> Result<View, Error> {
         let snapshot = self.store.snapshot();
         let committed = Committed::read_at(&snapshot)?;
-        Ok(View { snapshot, committed })
+        Ok(View { snapshot, committed, _lock: Arc::clone(&self.lock) })
     }
 }
 
@@ -38,6 +41,7 @@ impl Reader {
 pub struct View {
     snapshot: Snapshot,
     committed: Committed,
+    _lock: Arc<File>,
 }
 
 impl View {
