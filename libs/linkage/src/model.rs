@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use record::{DecodeError, Reader, Writer};
 
 use crate::frequency::{FAMILY, GIVEN, MIDDLE, rarity};
+use crate::hash::hash64;
 use crate::level::Level;
 use crate::text::tokens;
 
@@ -31,6 +32,43 @@ pub struct Model {
     pub(crate) weights: Vec<i32>,
     /// Rarity of family, middle and given tokens.
     pub(crate) names: [TokenTable; 3],
+    /// The same tables for look-ups.
+    index: TokenIndex,
+}
+
+/// Open addressing by the hash of a token; derived from the tables.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct TokenIndex {
+    slots: Vec<Option<(u64, [Option<i32>; 3])>>,
+}
+
+impl TokenIndex {
+    fn of(tables: &[TokenTable; 3]) -> TokenIndex {
+        let tokens: usize = tables.iter().map(|table| table.tokens.len()).sum();
+        let mut index = TokenIndex { slots: vec![None; (4 * tokens + 4).next_power_of_two()] };
+        for (place, table) in tables.iter().enumerate() {
+            for (token, bits) in &table.tokens {
+                let hash = hash64(0x73, token);
+                let slot = index.slot(hash);
+                index.slots[slot].get_or_insert((hash, [None; 3])).1[place] = Some(*bits);
+            }
+        }
+        index
+    }
+
+    /// The slot of a hash, or the free one where it would go. There are always free slots.
+    fn slot(&self, hash: u64) -> usize {
+        let mask = self.slots.len() - 1;
+        let mut slot = hash as usize & mask;
+        while self.slots[slot].is_some_and(|(other, _)| other != hash) {
+            slot = (slot + 1) & mask;
+        }
+        slot
+    }
+
+    fn find(&self, token: &[u8]) -> Option<[Option<i32>; 3]> {
+        self.slots[self.slot(hash64(0x73, token))].map(|(_, bits)| bits)
+    }
 }
 
 /// Rarity of folded tokens in one place of a name, in 1/1024 bit.
@@ -46,15 +84,13 @@ impl TokenTable {
         let tokens = counts.iter().map(|(token, count)| (token.as_bytes().to_vec(), rarity(*count))).collect();
         TokenTable { tokens, unseen: rarity(unseen) }
     }
-
-    fn rarity(&self, token: &[u8]) -> i32 {
-        self.tokens.get(token).copied().unwrap_or(self.unseen)
-    }
 }
 
 impl Model {
     /// The built-in model, epoch 1.
     pub fn epoch_1() -> Model {
+        let names =
+            [TokenTable::built_in(FAMILY, 50), TokenTable::built_in(MIDDLE, 300), TokenTable::built_in(GIVEN, 150)];
         Model {
             epoch: 1,
             threshold: 4 * 1024,
@@ -63,11 +99,8 @@ impl Model {
             threshold_step: 2 * 1024,
             rarity_max: 15 * 1024,
             weights: Level::EPOCH_1.to_vec(),
-            names: [
-                TokenTable::built_in(FAMILY, 50),
-                TokenTable::built_in(MIDDLE, 300),
-                TokenTable::built_in(GIVEN, 150),
-            ],
+            index: TokenIndex::of(&names),
+            names,
         }
     }
 
@@ -113,20 +146,19 @@ impl Model {
 
     /// Rarity of a folded full name: the sum over its tokens, capped.
     pub(crate) fn name_rarity(&self, folded: &[u8]) -> u16 {
-        let [family, middle, given] = &self.names;
+        let rarity = |place: usize, token: &[u8]| {
+            self.index.find(token).and_then(|bits| bits[place]).unwrap_or(self.names[place].unseen)
+        };
         let mut parts = tokens(folded);
         let Some(last) = parts.next_back() else { return 0 };
-        let mut bits = given.rarity(last);
-        if let Some(first) = parts.next() {
-            bits += family.rarity(first);
-        }
-        bits += parts.map(|token| middle.rarity(token)).sum::<i32>();
-        bits.clamp(0, self.rarity_max) as u16
+        let family = parts.next().map_or(0, |first| rarity(0, first));
+        let middle: i32 = parts.map(|token| rarity(1, token)).sum();
+        (family + middle + rarity(2, last)).clamp(0, self.rarity_max) as u16
     }
 
     /// True when the token is a name of its own in any place.
     pub(crate) fn knows_token(&self, token: &[u8]) -> bool {
-        self.names.iter().any(|table| table.tokens.contains_key(token))
+        self.index.find(token).is_some()
     }
 
     /// The canonical bytes of the epoch.
@@ -163,7 +195,17 @@ impl Model {
         let weights = read_weights(&mut input)?;
         let names = [read_table(&mut input)?, read_table(&mut input)?, read_table(&mut input)?];
         input.end("linkage model")?;
-        Ok(Model { epoch, threshold, key_nodes_max, component_nodes_max, threshold_step, rarity_max, weights, names })
+        Ok(Model {
+            epoch,
+            threshold,
+            key_nodes_max,
+            component_nodes_max,
+            threshold_step,
+            rarity_max,
+            weights,
+            index: TokenIndex::of(&names),
+            names,
+        })
     }
 
     /// BLAKE3 of the canonical bytes.

@@ -138,7 +138,7 @@ fn parcel(model: &Model, pick: [u8; 6]) -> FeatureRow {
     let key = Cadastral { commune: 4, sheet: "7", number: numbers[usize::from(pick[1] % 2)] };
     model.parcel_row(&ParcelFields {
         parcel_id: ids[usize::from(pick[0] % 3)],
-        cadastral: (pick[2] % 3 > 0).then_some(key),
+        cadastral: (pick[2] > 80).then_some(key),
     })
 }
 
