@@ -96,7 +96,7 @@ fn unusable(error: &dyn std::error::Error, dev_certs: &Path) -> CommandError {
     CommandError::usage(what, what_to_do)
 }
 
-fn root_cause(error: &dyn std::error::Error) -> String {
+pub(crate) fn root_cause(error: &dyn std::error::Error) -> String {
     std::iter::successors(Some(error), |error| error.source()).last().map(ToString::to_string).unwrap_or_default()
 }
 

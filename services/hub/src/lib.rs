@@ -14,6 +14,7 @@ pub mod config;
 pub mod connection;
 pub mod context;
 pub mod error;
+pub mod listening;
 pub mod output;
 pub mod progress;
 

@@ -4,11 +4,12 @@ use std::path::PathBuf;
 use std::time::SystemTime;
 
 use clap::Args;
-use identity::{CertPaths, DEV_SPIFFE_PATHS, DevCertsError, DevCertsOptions, DevCertsReport, TrustDomain};
+use identity::{CertPaths, DEV_SPIFFE_PATHS, DevCertsError, DevCertsOptions, DevCertsReport};
 use serde_json::{Value, json};
 
 use crate::context::Context;
 use crate::error::{CommandError, Exit};
+use crate::listening;
 use crate::output::Table;
 
 /// Arguments of `hub dev-certs`.
@@ -44,10 +45,7 @@ pub struct DevCertsArgs {
 pub fn run(args: &DevCertsArgs, context: &Context) -> Result<Exit, CommandError> {
     let config = context.config()?;
     let dir = args.dir.clone().unwrap_or_else(|| config.dev_certs_dir());
-    let domain = config.top.trust_domain.as_str();
-    let trust_domain = TrustDomain::try_from(domain).map_err(|error| {
-        CommandError::usage(format!("trust_domain '{domain}' is none: {error}"), "correct it in the configuration")
-    })?;
+    let trust_domain = listening::trust_domain(&config)?;
     let mut clients = args.clients.clone();
     if !args.add {
         clients.extend(DEV_SPIFFE_PATHS.map(str::to_owned));
