@@ -15,8 +15,11 @@
 mod calendar;
 mod change;
 mod dice;
+mod expected;
 mod names;
 mod plan;
+mod report;
+mod showcase;
 mod truth;
 mod units;
 mod write;
@@ -28,6 +31,9 @@ pub mod contracts {
 }
 
 pub use change::{Flaw, Ids, Noise, Operation, PublishedChange, TrueSubject, TruthMention};
+pub use expected::ExpectedObjects;
+pub use report::TruthReport;
+pub use showcase::{BirthCase, DisputedPerson, Renumbered, Showcase, ShownPerson};
 pub use units::{NEW_LIST, OLD_LIST, Unit, UnitListCsv};
 
 use dice::Chance;

@@ -56,7 +56,7 @@ impl Draft<'_> {
         let p = self.truth.person(i);
         let adult = p.age(self.event.opened) >= 6;
         let mut shown = self.show(i, WARDS);
-        let mut paper = self.patient_paper(i, [180, 120, 700]);
+        let mut paper = self.patient_paper(i, [70, 90, 840]);
         let card = self.card(i, adult);
         let (with_no, phone) = (self.dice.per_mille(800), self.dice.per_mille(300));
         let facility = self.facility();
@@ -92,7 +92,7 @@ impl Draft<'_> {
         let p = self.truth.person(i);
         let adult = p.age(self.event.effective) >= 6;
         let mut shown = self.show(i, WARDS);
-        let mut paper = self.patient_paper(i, [400, 80, 520]);
+        let mut paper = self.patient_paper(i, [180, 70, 750]);
         let carded = self.dice.per_mille(850);
         let card = self.card(i, adult);
         let (facility, hour, stay) = (self.facility(), self.dice.below(12) + 7, self.dice.below(5) as i32);
@@ -137,7 +137,7 @@ impl Draft<'_> {
         let p = self.truth.person(i);
         let adult = p.age(self.event.effective) >= 6;
         let mut shown = self.show(i, WARDS);
-        let mut paper = self.patient_paper(i, [200, 50, 750]);
+        let mut paper = self.patient_paper(i, [120, 50, 830]);
         let (carded, phone, chronic) = (self.dice.per_mille(600), self.dice.per_mille(400), self.dice.per_mille(150));
         let card = self.card(i, adult);
         let facility = self.facility();
@@ -174,7 +174,7 @@ impl Draft<'_> {
         let p = self.truth.person(i);
         let child = p.age(self.event.effective) < 14;
         let mut shown = self.show(i, WARDS);
-        let mut paper = self.patient_paper(i, [600, 0, 400]);
+        let mut paper = self.patient_paper(i, [400, 0, 600]);
         let facility = self.facility();
         let (vaccine, lot, phone) = (*self.dice.pick(&VACCINES), self.dice.below(9000), self.dice.per_mille(700));
         let home = self.place();

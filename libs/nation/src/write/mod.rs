@@ -6,6 +6,8 @@ mod land;
 mod person;
 mod population;
 
+pub(crate) use person::civil_birth;
+
 use prost::Message;
 
 use crate::calendar::{day_micros, minute_day, minute_micros};
