@@ -103,7 +103,7 @@ fn decisions_hold_through_the_engine_and_survive_unrelated_changes() {
         row: model.person_row(&PersonFields { full_name: name, birth, commune: Some(4), ..Default::default() }),
         pinned: n < 3,
     };
-    let mut insert = |state: &mut MemoryState, input: MentionInput| {
+    let insert = |state: &mut MemoryState, input: MentionInput| {
         let Ok(_) = Engine::new(&model, state).insert(&RecordMentions { mentions: &[input], distinct: &[] });
     };
     let (a, b) = (input(1, "Lê Thị Oanh"), input(2, "Lê Thị Oanh"));
