@@ -5,10 +5,12 @@ use prost::Message;
 use validate::{Cardinality, Fault, Kind, Limits, Msg, Plan, Schema, Value};
 
 mod fixture;
-use fixture::{Inner, Sample};
+#[path = "fixture/sample.rs"]
+mod sample;
+use sample::{Choice, Inner, SAMPLE, Sample};
 
 fn plan() -> std::sync::Arc<Plan> {
-    fixture::schema(fixture::SAMPLE).plan("t.Sample").expect("the fixture compiles")
+    fixture::schema(SAMPLE).plan("t.Sample").expect("the fixture compiles")
 }
 
 fn fault(bytes: &[u8]) -> (String, Fault) {
@@ -38,8 +40,8 @@ prop_compose! {
         words in proptest::collection::vec(".{0,6}", 0..4),
         counts in proptest::collection::btree_map("[a-z]{0,4}", any::<u32>(), 0..4),
         choice in proptest::option::of(prop_oneof![
-            ".{0,5}".prop_map(fixture::Choice::Left),
-            any::<u32>().prop_map(fixture::Choice::Right),
+            ".{0,5}".prop_map(Choice::Left),
+            any::<u32>().prop_map(Choice::Right),
         ]),
     ) -> Sample {
         Sample {
@@ -95,8 +97,8 @@ fn read(msg: &Msg<'_>) -> Sample {
             })
             .collect(),
         choice: match (msg.get(15), msg.get(16)) {
-            (Some(left), None) => Some(fixture::Choice::Left(left.as_str().expect("text").to_owned())),
-            (None, Some(right)) => Some(fixture::Choice::Right(right.as_u64().expect("unsigned") as u32)),
+            (Some(left), None) => Some(Choice::Left(left.as_str().expect("text").to_owned())),
+            (None, Some(right)) => Some(Choice::Right(right.as_u64().expect("unsigned") as u32)),
             (None, None) => None,
             (Some(_), Some(_)) => panic!("both members of a oneof"),
         },
@@ -227,13 +229,13 @@ fn singular_messages_merge_and_the_last_scalar_wins() {
     let first = Sample {
         text: "a".into(),
         one: Some(Inner { name: "x".into(), number: Some(1), codes: vec![1] }),
-        choice: Some(fixture::Choice::Left("l".into())),
+        choice: Some(Choice::Left("l".into())),
         ..Sample::default()
     };
     let second = Sample {
         text: "b".into(),
         one: Some(Inner { name: String::new(), number: Some(2), codes: vec![2] }),
-        choice: Some(fixture::Choice::Right(7)),
+        choice: Some(Choice::Right(7)),
         ..Sample::default()
     };
     let bytes = [first.encode_to_vec(), second.encode_to_vec()].concat();

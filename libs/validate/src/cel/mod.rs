@@ -66,8 +66,12 @@ impl Budget {
 /// The result of a rule.
 pub(crate) enum Outcome {
     Passed,
-    /// With the text that the rule returned, if no value of the record can be in it.
-    Failed(Option<Arc<str>>),
+    /// The rule returned `false`.
+    Failed,
+    /// The rule returned this text, which no value of the record can be in.
+    Text(Arc<str>),
+    /// The rule returned a text that could hold a value of the record.
+    Withheld,
 }
 
 /// What `rules` and `rule` stand for in a predefined rule.
@@ -167,9 +171,10 @@ impl Program {
     fn check<'v>(&'v self, mut scope: Scope<'v, '_>) -> Result<Outcome, RuleFault> {
         match scope.eval(&self.root)? {
             Val::Bool(true) => Ok(Outcome::Passed),
-            Val::Bool(false) => Ok(Outcome::Failed(None)),
+            Val::Bool(false) => Ok(Outcome::Failed),
             Val::Str(text) if text.is_empty() => Ok(Outcome::Passed),
-            Val::Str(text) => Ok(Outcome::Failed(self.text_is_safe.then(|| (&*text).into()))),
+            Val::Str(text) if self.text_is_safe => Ok(Outcome::Text((&*text).into())),
+            Val::Str(_) => Ok(Outcome::Withheld),
             _ => Err(RuleFault::Evaluation("the result is neither a bool nor a string")),
         }
     }

@@ -50,12 +50,9 @@ fn is_authority(text: &str) -> bool {
         let end = host_port.rfind(':').unwrap_or(host_port.len());
         (is_reg_name(&host_port[..end]), &host_port[end..])
     };
-    let port_ok = match port.strip_prefix(':') {
-        Some(digits) => {
-            digits.bytes().all(|byte| byte.is_ascii_digit()) && (digits.is_empty() || digits.parse::<u16>().is_ok())
-        }
-        None => port.is_empty(),
-    };
+    // RFC 3986 sets no bound on a port.
+    let port_ok =
+        port.is_empty() || port.strip_prefix(':').is_some_and(|port| port.bytes().all(|b| b.is_ascii_digit()));
     host_ok && port_ok
 }
 

@@ -228,9 +228,12 @@ fn covers(masks: &[String], path: &str) -> bool {
         .any(|mask| path.strip_prefix(mask.as_str()).is_some_and(|rest| rest.is_empty() || rest.starts_with('.')))
 }
 
+/// A pure check of a text.
+pub(crate) type FormatCheck = fn(&str) -> bool;
+
 /// The formats of `string.well_known`, by the name of their rule: the check, and what the text
 /// should be.
-pub(crate) fn well_known(name: &str) -> Option<(fn(&str) -> bool, &'static str)> {
+pub(crate) fn well_known(name: &str) -> Option<(FormatCheck, &'static str)> {
     Some(match name {
         "email" => (format::is_email, "email address"),
         "hostname" => (format::is_hostname, "hostname"),

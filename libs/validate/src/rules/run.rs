@@ -16,6 +16,8 @@ pub(crate) const VIOLATIONS_MAX: usize = 256;
 static REQUIRED: LazyLock<Arc<str>> = LazyLock::new(|| "required".into());
 static REQUIRED_TEXT: LazyLock<Arc<str>> = LazyLock::new(|| "value is required".into());
 static ONEOF_TEXT: LazyLock<Arc<str>> = LazyLock::new(|| "exactly one field is required in oneof".into());
+static WITHHELD_TEXT: LazyLock<Arc<str>> =
+    LazyLock::new(|| "the rule's text is withheld, since it could repeat the value".into());
 static MESSAGE_ONEOF: LazyLock<Arc<str>> = LazyLock::new(|| "message.oneof".into());
 
 /// One run over one record.
@@ -223,9 +225,10 @@ impl<'p> Validation<'p> {
         };
         match outcome {
             Ok(Outcome::Passed) => Ok(()),
-            Ok(Outcome::Failed(text)) => {
-                let message = match &text {
-                    Some(text) if !rule.has_own_text => text,
+            Ok(failed) => {
+                let message = match &failed {
+                    Outcome::Text(text) if !rule.has_own_text => text,
+                    Outcome::Withheld if !rule.has_own_text => &WITHHELD_TEXT,
                     _ => &rule.message,
                 };
                 self.report(place, &rule.id, &rule.path, message, for_key);
