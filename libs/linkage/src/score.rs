@@ -66,7 +66,26 @@ impl Model {
 
     /// Whether the pair's score reaches the threshold.
     pub fn links(&self, a: &FeatureRow, b: &FeatureRow) -> bool {
-        self.score(a, b).bits >= self.threshold()
+        self.edge_bits(a, b).is_some()
+    }
+
+    /// The pair's score when it reaches the threshold. Names, the dear part, are not compared where even equal ones would
+    /// not do.
+    pub fn edge_bits(&self, a: &FeatureRow, b: &FeatureRow) -> Option<i32> {
+        if (a.kind(), b.kind()) == (Some(Kind::Person), Some(Kind::Person)) {
+            let beside: i32 = levels_beside_name(a, b).iter().map(|level| self.weight(*level)).sum();
+            let most = self.name_weight_max() + a.rarity().min(b.rarity());
+            if self.weight(Level::Prior) + beside + most < self.threshold() {
+                return None;
+            }
+        }
+        let bits = self.score(a, b).bits;
+        (bits >= self.threshold()).then_some(bits)
+    }
+
+    fn name_weight_max(&self) -> i32 {
+        let names = Level::NameAbsent as usize..=Level::NameDiffers as usize;
+        self.weights[names].iter().copied().max().unwrap_or(0)
     }
 
     /// Whether mentions with this very row are one node: their score against each other reaches the threshold.
@@ -105,29 +124,32 @@ impl Model {
     }
 
     fn compare_persons(&self, a: &FeatureRow, b: &FeatureRow, score: &mut Score) {
-        let levels = [
-            name::level(self, a, b),
-            birth_level(a.birth(), b.birth()),
-            sex_level(a.sex(), b.sex()),
-            personal_id_level(a, b),
-            old_id_level(a, b),
-            insurance_level(a, b),
-            place_level(a, b),
-            parent_level(
-                a.mother(),
-                b.mother(),
-                [Level::MotherAbsent, Level::MotherEqual, Level::MotherGivenOnly, Level::MotherDiffers],
-            ),
-            parent_level(
-                a.father(),
-                b.father(),
-                [Level::FatherAbsent, Level::FatherEqual, Level::FatherGivenOnly, Level::FatherDiffers],
-            ),
-            three([Level::PhoneAbsent, Level::PhoneEqual, Level::PhoneDiffers], some(a.phone()), some(b.phone())),
-        ];
-        score.levels = levels;
-        score.len = levels.len();
+        score.levels[0] = name::level(self, a, b);
+        score.levels[1..].copy_from_slice(&levels_beside_name(a, b));
+        score.len = FIELDS_MAX;
     }
+}
+
+fn levels_beside_name(a: &FeatureRow, b: &FeatureRow) -> [Level; FIELDS_MAX - 1] {
+    [
+        birth_level(a.birth(), b.birth()),
+        sex_level(a.sex(), b.sex()),
+        personal_id_level(a, b),
+        old_id_level(a, b),
+        insurance_level(a, b),
+        place_level(a, b),
+        parent_level(
+            a.mother(),
+            b.mother(),
+            [Level::MotherAbsent, Level::MotherEqual, Level::MotherGivenOnly, Level::MotherDiffers],
+        ),
+        parent_level(
+            a.father(),
+            b.father(),
+            [Level::FatherAbsent, Level::FatherEqual, Level::FatherGivenOnly, Level::FatherDiffers],
+        ),
+        three([Level::PhoneAbsent, Level::PhoneEqual, Level::PhoneDiffers], some(a.phone()), some(b.phone())),
+    ]
 }
 
 fn some(hash: u32) -> Option<u32> {

@@ -65,8 +65,7 @@ impl<S: LinkState> Engine<'_, S> {
         let mut work = EdgeWork::default();
         for (a, b) in &pass.pairs {
             let (left, right) = (self.row(event, *a)?, self.row(event, *b)?);
-            let bits = self.model.score(&left, &right).bits;
-            if bits >= self.model.threshold() {
+            if let Some(bits) = self.model.edge_bits(&left, &right) {
                 work.linked.push((*a, *b, bits));
             }
         }
