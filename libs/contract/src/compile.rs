@@ -188,7 +188,7 @@ fn compile_record_types(
         let plan = schema.plan(message.full_name()).map_err(|source| ContractError::Rules {
             file: file.name().to_owned(),
             message: message.full_name().to_owned(),
-            source,
+            source: Box::new(source),
         })?;
         record_types.push(record_type::compile(at, stated, Arc::clone(&plan))?);
     }
@@ -221,6 +221,11 @@ impl Place<'_> {
     }
 
     pub(crate) fn path(&self, option: &'static str, source: validate::PathError) -> ContractError {
-        ContractError::Path { file: self.file.to_owned(), message: self.message.full_name().to_owned(), option, source }
+        ContractError::Path {
+            file: self.file.to_owned(),
+            message: self.message.full_name().to_owned(),
+            option,
+            source: Box::new(source),
+        }
     }
 }

@@ -85,7 +85,7 @@ pub enum ContractError {
         option: &'static str,
         /// Why it leads nowhere.
         #[source]
-        source: PathError,
+        source: Box<PathError>,
     },
     /// The rules of a record type do not compile.
     #[error("{file}: message {message}: its rules do not compile")]
@@ -96,7 +96,7 @@ pub enum ContractError {
         message: String,
         /// Which rule, and why.
         #[source]
-        source: PlanError,
+        source: Box<PlanError>,
     },
 }
 

@@ -222,13 +222,15 @@ impl RecordType {
 
 impl<'a> MentionFact<'a> {
     pub(crate) fn new(role: &'a Role, role_index: usize) -> Self {
+        let mut asserts = Vec::with_capacity(role.asserts);
+        asserts.extend_from_slice(&role.states);
         MentionFact {
             kind: role.kind,
             role: &role.name,
             role_number: role.number,
             element: Element::Single,
             ident: Ident::default(),
-            asserts: role.states.clone(),
+            asserts,
             role_index,
             same_person: role.same_person.as_deref(),
         }

@@ -77,6 +77,8 @@ pub struct Role {
     pub(crate) key_field: String,
     /// Indices of the relations that may point from this role.
     pub(crate) from: Vec<usize>,
+    /// How many assertions its mentions mostly have, so that they are allocated at once.
+    pub(crate) asserts: usize,
 }
 
 /// One type of record, compiled.

@@ -95,6 +95,7 @@ impl<'p> Builder<'p> {
             key: key_field.map(|path| self.key(at, message, path)).transpose()?,
             key_field: mention.key_field.clone(),
             from: Vec::new(),
+            asserts: mention.states.len(),
         };
         self.roles.push(role);
         self.messages.push(message);
@@ -215,6 +216,7 @@ impl<'p> Builder<'p> {
         let reading = compile_reading(at, self.plan, message, field, stated, kind)?;
         if let Some(role) = role {
             self.features[role].extend(reading.features.iter().map(|feature| *feature as i32));
+            self.roles[role].asserts += reading.asserts.len();
         }
         let idle = reading.features.is_empty() && reading.asserts.is_empty() && !reading.record_unit;
         if idle && !matches!(reading.source, Source::Date(_)) {
@@ -310,6 +312,7 @@ impl<'p> Builder<'p> {
         options.record_unit = false;
         let reading = compile_reading(at, self.plan, message, field, &options, Some(self.roles[role].kind))?;
         self.check_repeated_carry(stated, &reading, repeated)?;
+        self.roles[role].asserts += reading.asserts.len();
         let when = match &stated.when {
             Some(when) => Some(compile_condition(self.at, self.plan, 0, when)?),
             None => None,

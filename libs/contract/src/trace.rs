@@ -148,8 +148,8 @@ impl Trace {
 }
 
 /// Digits 4 to 6 of a personal number, `PPP G YY RRRRRR`: G is twice the century counted from
-/// 1900, plus one for a woman; YY is the year of birth (Decree 137/2015, art. 13). A number is never
-/// corrected when a date of birth is, so a contradiction is a warning.
+/// 1900, plus one for a woman; YY is the year of birth. There is no check digit. A number may be
+/// older than a corrected date of birth or sex, so a contradiction is a warning.
 struct IdDigits {
     century_sex: u16,
     year: u16,
@@ -169,7 +169,7 @@ impl IdDigits {
     }
 
     fn sex(&self) -> Sex {
-        if self.century_sex % 2 == 0 { Sex::Male } else { Sex::Female }
+        if self.century_sex.is_multiple_of(2) { Sex::Male } else { Sex::Female }
     }
 }
 

@@ -21,7 +21,8 @@ pub(crate) struct Walk<'w, 'a> {
 impl<'w, 'a> Walk<'w, 'a> {
     /// With a trace, what the hub itself finds wrong is noted there.
     pub(crate) fn new(record_type: &'a RecordType, record: &'w Msg<'a>, trace: Option<&'w mut Trace>) -> Self {
-        Walk { record_type, record, facts: Facts::default(), starts: SmallVec::new(), trace }
+        let facts = Facts { mentions: Vec::with_capacity(record_type.roles.len()), ..Facts::default() };
+        Walk { record_type, record, facts, starts: SmallVec::new(), trace }
     }
 
     pub(crate) fn run(mut self) -> Result<Facts<'a>, TooMany> {
