@@ -10,8 +10,11 @@
 //!
 //! * Pure: no clock (`now` is an argument), no I/O, no randomness, no hash order in any result.
 //! * Strict: whatever the plan does not know is a typed error with the field's path, never skipped.
-//! * Bounded: depth, elements and bytes are limited before memory is taken.
-//! * No error or violation message carries a value of the record, only field names and rule ids.
+//! * Bounded: depth, elements and bytes are limited before memory is taken. CEL expressions are
+//!   limited in size, depth and nested loops when a plan is compiled, and all rules of one record
+//!   share a budget of steps, so that an endless rule is a typed error.
+//! * No error or violation message carries a value of the record, only field names and rule ids. A
+//!   text that a CEL rule makes of the value is withheld.
 //!
 //! Deliberately absent: general dynamic messages on the hot path (`prost-reflect` serves only JSON
 //! conversion and option reading), unknown-field preservation, and re-encoding: the exact received
