@@ -1,0 +1,121 @@
+//! The first entries of a log, and the check that a process holds its secret.
+
+use event_log::{EventLog, ReadError};
+use linkage::Model;
+use projection::units::UnitList;
+use record::control::{Control, Order};
+use record::entry::BodyError;
+use record::{DecodeError, Entry, IdError, Index, LogSecret, Partition, Position, RegisterName, Stream};
+
+use crate::control::{ControlError, encode_control};
+use crate::source::{Clock, Salts};
+
+const FIRST: Position = Position { stream: Stream::Control, partition: Partition(0), index: Index(0) };
+
+/// What the first start of a log brings besides what is built in.
+pub struct Bootstrap {
+    /// The kinds and their attributes, a serialised `FileDescriptorSet`.
+    pub kinds: Vec<u8>,
+    /// Dated unit lists, each after the one that it replaces. The first linkage model normalises with these.
+    pub unit_lists: Vec<UnitList>,
+    /// The time.
+    pub clock: Clock,
+    /// Salts.
+    pub salts: Salts,
+}
+
+/// What [`bootstrap`] found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Bootstrapped {
+    /// The log was empty: the control prefix was written, so many entries.
+    Written(usize),
+    /// The log was begun before, with this secret.
+    Verified,
+}
+
+/// Why a log is not opened for service.
+#[derive(Debug, thiserror::Error)]
+pub enum BootstrapError {
+    /// The log commits to another secret.
+    #[error("this log was begun with another secret: give the secret file that belongs to it")]
+    OtherSecret,
+    /// The log's partitions are not those that its first entry fixed.
+    #[error("the log has {found} change partitions, its first entry says {fixed}: restore its files from one copy")]
+    Partitions {
+        /// As the log says now.
+        found: u16,
+        /// As the first entry fixed.
+        fixed: u16,
+    },
+    /// The log has entries but does not begin as a log of the hub.
+    #[error("the log does not begin with a log_opened entry: it is not a log of this hub")]
+    NotAHubLog,
+    /// The first entry cannot be read.
+    #[error("the log's first entry cannot be read")]
+    Read(#[from] ReadError),
+    /// The first entry cannot be decoded.
+    #[error("the log's first entry cannot be decoded")]
+    Decode(#[from] DecodeError),
+    /// The first entry's body is not plain.
+    #[error("the log's first entry cannot be decoded")]
+    Body(#[from] BodyError),
+    /// A built-in register has a name that is none.
+    #[error("a built-in contract names no register")]
+    Register(#[from] IdError),
+    /// An entry was not written.
+    #[error("the log's first entries were not written")]
+    Control(#[from] ControlError),
+}
+
+/// Begins an empty log with one append, or checks that a begun one belongs to this secret. Reads the disk; meant for the start of a process.
+///
+/// # Errors
+/// [`BootstrapError`]; nothing was written, except after a failed append, of which the log says what is known.
+pub async fn bootstrap(log: &EventLog, secret: &LogSecret, first: &Bootstrap) -> Result<Bootstrapped, BootstrapError> {
+    let ends = log.ends();
+    if ends.get(FIRST.stream, FIRST.partition) > FIRST.index {
+        return verify(log, secret).map(|()| Bootstrapped::Verified);
+    }
+    if ends.total() > 0 {
+        return Err(BootstrapError::NotAHubLog);
+    }
+    let controls = prefix(log, secret, first)?;
+    let entries = controls.iter().map(|control| encode_control(control, &first.clock, &first.salts));
+    let entries = entries.collect::<Result<Vec<_>, _>>()?;
+    let written = log.append(entries).await.map_err(ControlError::Append)?;
+    Ok(Bootstrapped::Written(written.len()))
+}
+
+fn prefix(log: &EventLog, secret: &LogSecret, first: &Bootstrap) -> Result<Vec<Control>, BootstrapError> {
+    let mut orders = vec![
+        Order::LogOpened { commitment: secret.commitment(), partitions: log.partitions().change },
+        Order::Kinds { descriptors: first.kinds.clone() },
+    ];
+    for built_in in contract::builtin() {
+        let register = RegisterName::try_from(built_in.register)?;
+        orders.push(Order::Contract { register, descriptors: built_in.descriptor_set.to_vec() });
+    }
+    orders.push(Order::Policy { document: access::BUILTIN_POLICY.as_bytes().to_vec() });
+    orders.push(Order::Procedures { document: access::BUILTIN_PROCEDURES.as_bytes().to_vec() });
+    orders.extend(first.unit_lists.iter().map(|list| Order::Units { document: list.encode() }));
+    let model = Model::epoch_1();
+    orders.push(Order::Model {
+        epoch: model.epoch(),
+        model: model.to_bytes(),
+        unit_lists: first.unit_lists.iter().map(|list| list.version.clone()).collect(),
+    });
+    Ok(orders.into_iter().map(Control::by_hub).collect())
+}
+
+fn verify(log: &EventLog, secret: &LogSecret) -> Result<(), BootstrapError> {
+    let first = log.read_position(FIRST)?;
+    let control = Control::decode(Entry::decode(&first.bytes)?.plain_body()?)?;
+    let Order::LogOpened { commitment, partitions } = control.order else {
+        return Err(BootstrapError::NotAHubLog);
+    };
+    if commitment != secret.commitment() {
+        return Err(BootstrapError::OtherSecret);
+    }
+    let found = log.partitions().change;
+    if found == partitions { Ok(()) } else { Err(BootstrapError::Partitions { found, fixed: partitions }) }
+}

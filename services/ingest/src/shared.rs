@@ -1,0 +1,93 @@
+//! What the parts of the door share.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, OnceLock};
+
+use access::Access;
+use arc_swap::ArcSwap;
+use event_log::{AppendError, EventLog, PartitionCounts};
+use ledger::SigningKey;
+use projection::state::ControlState;
+use record::{LogSecret, Positions, RegisterName, Timestamp};
+use telemetry::{LogMetrics, Metrics, PublishMetrics};
+use tokio::sync::{Semaphore, mpsc, oneshot, watch};
+
+use crate::commit::{Command, Job, Landed};
+use crate::error::Error;
+use crate::judge::Judged;
+use crate::limits::Limits;
+use crate::rejected::Rejected;
+use crate::source::{Clock, Salts};
+use crate::unfolded::Unfolded;
+
+pub(crate) struct Core {
+    pub(crate) log: EventLog,
+    pub(crate) secret: Arc<LogSecret>,
+    pub(crate) key: Arc<SigningKey>,
+    pub(crate) origin: String,
+    pub(crate) control: Arc<ArcSwap<ControlState>>,
+    pub(crate) access: Arc<ArcSwap<Access>>,
+    pub(crate) heads: view_store::Reader,
+    pub(crate) folded: watch::Receiver<Positions>,
+    pub(crate) limits: Limits,
+    pub(crate) clock: Clock,
+    pub(crate) salts: Salts,
+    pub(crate) partitions: PartitionCounts,
+    pub(crate) unfolded: Arc<Unfolded>,
+    pub(crate) rejected: Arc<Rejected>,
+    pub(crate) health: Health,
+    pub(crate) key_since: OnceLock<Timestamp>,
+    pub(crate) log_metrics: LogMetrics,
+    pub(crate) metrics: Metrics,
+    pub(crate) by_register: Mutex<BTreeMap<RegisterName, Arc<PublishMetrics>>>,
+    /// Batches of all publishers.
+    pub(crate) places: Arc<Semaphore>,
+    /// Batches that are being judged.
+    pub(crate) judges: Arc<Semaphore>,
+    pub(crate) commands: mpsc::Sender<Command>,
+    pub(crate) stopping: AtomicBool,
+}
+
+/// Whether the log takes entries.
+pub(crate) struct Health(watch::Sender<bool>);
+
+impl Health {
+    pub(crate) fn new() -> Self {
+        Self(watch::Sender::new(true))
+    }
+
+    pub(crate) fn watch(&self) -> watch::Receiver<bool> {
+        self.0.subscribe()
+    }
+
+    pub(crate) fn failed(&self, error: &AppendError) {
+        if matches!(error, AppendError::Poisoned { .. }) {
+            self.0.send_replace(false);
+        }
+    }
+}
+
+impl Core {
+    /// Metrics of a register that has a contract; a name that a caller chose makes no series.
+    pub(crate) fn publish_metrics(&self, register: &RegisterName) -> Option<Arc<PublishMetrics>> {
+        self.control.load().current(register)?;
+        let mut by_register = self.by_register.lock().expect("no panic happens while the table is held");
+        let entry = by_register.entry(register.clone());
+        Some(entry.or_insert_with(|| Arc::new(self.metrics.publish(register.as_str()))).clone())
+    }
+
+    pub(crate) fn check_open(&self) -> Result<(), Error> {
+        if self.stopping.load(Ordering::Acquire) { Err(Error::Stopping) } else { Ok(()) }
+    }
+
+    /// Hands a judged batch to the committer and waits until it is durable.
+    pub(crate) async fn commit(&self, judged: Judged, register: RegisterName) -> Result<Landed, Error> {
+        let (reply, landed) = oneshot::channel();
+        let job = Box::new(Job { judged, register, reply });
+        if self.commands.send(Command::Commit(job)).await.is_err() {
+            return Err(Error::Stopping);
+        }
+        landed.await.map_err(|_| Error::Stopping)?
+    }
+}

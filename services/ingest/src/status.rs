@@ -1,0 +1,83 @@
+//! The fold's word on changes.
+
+use projection::head::{Head, Linked};
+use record::{Position, Pseudonym, RecordId, RegisterName, Stream};
+use view_store::{Table, View};
+use wire::ingest::{ChangeKey, ChangeState, ChangeStatus, Violation};
+
+use crate::change::{violation, wire_position};
+use crate::error::Error;
+use crate::limits::STATUS_KEYS_MAX;
+use crate::shared::Core;
+
+/// Reads the heads: blocks on the disk.
+pub(crate) fn statuses(core: &Core, caller: &str, keys: Vec<ChangeKey>) -> Result<Vec<ChangeStatus>, Error> {
+    if keys.len() > STATUS_KEYS_MAX {
+        let description = format!("at most {STATUS_KEYS_MAX} keys are answered at once");
+        return Err(Error::Field { field: "keys", description });
+    }
+    let access = core.access.load();
+    let mut registers: Vec<&str> = keys.iter().map(|key| key.register.as_str()).collect();
+    registers.sort_unstable();
+    registers.dedup();
+    for register in registers {
+        access.publishes_to(caller, register)?;
+    }
+    let view = core.heads.view().map_err(unreadable)?;
+    keys.into_iter().map(|key| status(core, &view, key)).collect()
+}
+
+fn unreadable(error: view_store::Error) -> Error {
+    tracing::error!(%error, "the heads cannot be read");
+    Error::Views
+}
+
+fn status(core: &Core, view: &View, key: ChangeKey) -> Result<ChangeStatus, Error> {
+    let register = RegisterName::try_from(key.register.as_str());
+    let register = register.map_err(|e| Error::Field { field: "keys.register", description: e.to_string() })?;
+    let record = RecordId::try_from(key.record_id.as_str());
+    let record = record.map_err(|e| Error::Field { field: "keys.record_id", description: e.to_string() })?;
+    let record = core.secret.pseudonym(&register, &record);
+    let epoch = core.control.load().register_epoch(&register);
+    let not_yet = |key| ChangeStatus { key: Some(key), state: ChangeState::NotYetFolded.into(), ..Default::default() };
+    let Some(row) = view.get(Table::Head, &record.0).map_err(unreadable)? else { return Ok(not_yet(key)) };
+    let head = Head::decode(&row).map_err(|error| {
+        tracing::error!(%error, "a head cannot be decoded");
+        Error::Views
+    })?;
+    let Some(stored) = head.version(epoch, key.version) else { return Ok(not_yet(key)) };
+    Ok(ChangeStatus {
+        state: state(&head, epoch, key.version).into(),
+        position: Some(wire_position(position(core, record, stored.index))),
+        duplicates: stored.duplicates,
+        conflicts: stored.row.conflicts,
+        findings: findings(&head),
+        key: Some(key),
+    })
+}
+
+fn state(head: &Head, epoch: record::RegisterEpoch, version: u64) -> ChangeState {
+    let reads = || head.linkage_version(epoch).is_some_and(|linked| linked.row.version == version);
+    if matches!(head.linked, Linked::Waiting { .. }) && reads() {
+        ChangeState::Parked
+    } else if head.ever_in_force(epoch, version) {
+        ChangeState::Applied
+    } else {
+        ChangeState::Superseded
+    }
+}
+
+fn findings(head: &Head) -> Vec<Violation> {
+    let mut out = Vec::new();
+    if matches!(head.linked, Linked::Unreadable { .. }) {
+        let message = "the version in force cannot be read by its contract: publish it again";
+        out.push(violation("", projection::head::RULE_UNREADABLE, "bad_format", message));
+    }
+    let facts = head.facts().map_or(&[][..], |facts| &facts.findings);
+    out.extend(facts.iter().map(|f| violation(&f.field, &f.rule, &f.group, "")));
+    out
+}
+
+fn position(core: &Core, record: Pseudonym, index: record::Index) -> Position {
+    Position { stream: Stream::Change, partition: record.partition(core.partitions.change), index }
+}
