@@ -1,3 +1,8 @@
 //! The views: folds the log into connected subjects, and answers queries about them.
+//!
+//! Invariants: nothing changes a view except an entry in the log; a batch is in the store whole, with its positions and its
+//! digest, or not at all; queries read committed batches only, through a permit.
 
 pub mod fold;
+pub mod runtime;
+pub mod verify;

@@ -4,9 +4,7 @@
 
 use std::collections::HashMap;
 
-use linkage::{
-    Component, ComponentNo, FeatureRow, LinkState, Member, NodeId, NodeMeta, NodeNo, Placement, ROW_BYTES,
-};
+use linkage::{Component, ComponentNo, FeatureRow, LinkState, Member, NodeId, NodeMeta, NodeNo, Placement, ROW_BYTES};
 use record::{MentionId, Pseudonym};
 use view_store::{DenseTable, Found, KeyRange, Table, Txn};
 

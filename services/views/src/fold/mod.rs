@@ -15,9 +15,7 @@ use std::sync::Arc;
 
 use contract::kinds;
 use event_log::{EventLog, Locator, Logged};
-use linkage::{
-    EdgeChange, EdgeOutcome, Engine, Field, LinkDiff, LinkState, Level, NodeNo, OldRecord, RecordMentions,
-};
+use linkage::{EdgeChange, EdgeOutcome, Engine, Field, Level, LinkDiff, LinkState, NodeNo, OldRecord, RecordMentions};
 use projection::head::{Applied, Change, Facts, Head, Linked, StoredVersion};
 use projection::mention::{self, ReadVersion, Reading, VersionBody};
 use projection::quality::{self, Cell, Counts};
@@ -25,13 +23,13 @@ use projection::state::{ControlState, Effect};
 use record::control::Control;
 use record::digest::EdgeState;
 use record::{
-    ContractId, Entry, EntryHeader, EntryKind, Envelope, Index, Kind, LogSecret, LtHash, MentionId, Operation, Position,
-    Positions, Pseudonym, Reader, RegisterEpoch, Row, Stream, Writer,
+    ContractId, Entry, EntryHeader, EntryKind, Envelope, Index, Kind, LogSecret, LtHash, MentionId, Operation,
+    Position, Positions, Pseudonym, Reader, RegisterEpoch, Row, Stream, Writer,
 };
 use view_store::{KeyRange, Table, Txn, ViewStore};
 
-pub(crate) use counters::decode_counter;
 use counters::Counters;
+pub(crate) use counters::decode_counter;
 pub use error::FoldError;
 use links::{LinkCache, StoreLinks};
 pub(crate) use links::{MentionRow, decode_member};
@@ -392,7 +390,9 @@ impl Step<'_, '_> {
             (Linked::Out, None) => true,
             (Linked::In(facts), Some(v)) => facts.version == (v.row.epoch, v.row.version),
             (Linked::Unreadable { version }, Some(v)) => *version == (v.row.epoch, v.row.version),
-            (Linked::Waiting { .. }, _) | (Linked::Out, Some(_)) | (Linked::In(_) | Linked::Unreadable { .. }, None) => false,
+            (Linked::Waiting { .. }, _)
+            | (Linked::Out, Some(_))
+            | (Linked::In(_) | Linked::Unreadable { .. }, None) => false,
         };
         if same {
             return Ok(());
@@ -459,13 +459,8 @@ impl Step<'_, '_> {
         let contract = self.control.by_id(body.header.contract);
         let contract = contract.ok_or(Linked::Waiting { contract: body.header.contract })?;
         let model = self.control.model.as_ref().expect("a change is folded only after a model");
-        let reading = Reading {
-            contract,
-            kinds: kinds(),
-            model: &model.model,
-            units: &model.units,
-            secret: self.secret,
-        };
+        let reading =
+            Reading { contract, kinds: kinds(), model: &model.model, units: &model.units, secret: self.secret };
         let version_body = VersionBody {
             register: &head.register,
             record,
@@ -561,7 +556,9 @@ impl Step<'_, '_> {
                 continue;
             }
             let kind = self.node_kind(node.no)?;
-            for (key, value) in self.txn.range(Table::NodeMember, KeyRange::Prefix(&node.no.0.to_be_bytes()), usize::MAX)? {
+            for (key, value) in
+                self.txn.range(Table::NodeMember, KeyRange::Prefix(&node.no.0.to_be_bytes()), usize::MAX)?
+            {
                 let (member, _) = decode_member(&key, &value)?;
                 if !own.contains(&member.mention) {
                     self.digest.remove(&Row::Mention { kind, mention: member.mention, subject: old }.encode());
@@ -594,7 +591,8 @@ impl Step<'_, '_> {
         diff: &LinkDiff,
         model: &linkage::Model,
     ) -> Result<(), FoldError> {
-        let changed: BTreeSet<NodeNo> = diff.before.iter().chain(&diff.after).flat_map(|c| c.nodes.iter().copied()).collect();
+        let changed: BTreeSet<NodeNo> =
+            diff.before.iter().chain(&diff.after).flat_map(|c| c.nodes.iter().copied()).collect();
         let (gone, came) = self.placed(moved, diff)?;
         // A cluster that a mention joined or left without changing it is counted again as it is.
         let mut steady: BTreeMap<MentionId, Vec<NodeNo>> = BTreeMap::new();
@@ -607,8 +605,12 @@ impl Step<'_, '_> {
         let steady: Vec<Vec<NodeNo>> = steady.into_values().collect();
         let before = diff.before.iter().map(|c| &c.nodes).chain(&steady);
         let after = diff.after.iter().map(|c| &c.nodes).chain(&steady);
-        let all: BTreeSet<NodeNo> =
-            changed.iter().copied().chain(steady.iter().flatten().copied()).chain(gone.iter().chain(&came).map(|(n, _)| *n)).collect();
+        let all: BTreeSet<NodeNo> = changed
+            .iter()
+            .copied()
+            .chain(steady.iter().flatten().copied())
+            .chain(gone.iter().chain(&came).map(|(n, _)| *n))
+            .collect();
         let mut tallies: BTreeMap<NodeNo, Tally> = BTreeMap::new();
         for no in &all {
             let row = self.txn.get(Table::Tally, &no.0.to_be_bytes())?;
@@ -727,7 +729,8 @@ impl Step<'_, '_> {
         let rank = anchor.placement.rank;
         for no in nodes {
             let row = state.row(*no)?;
-            let matched = *no == anchor.placement.node || model.score(&row, &anchor_row).levels().iter().all(|l| agrees(*l));
+            let matched =
+                *no == anchor.placement.node || model.score(&row, &anchor_row).levels().iter().all(|l| agrees(*l));
             let kind = match row.kind() {
                 Some(linkage::Kind::Parcel) => Kind::Parcel,
                 Some(linkage::Kind::Person) | None => Kind::Person,

@@ -1,0 +1,329 @@
+//! The fold as a running part: one thread reads the log and folds it, everybody else looks at what it has committed.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use access::{Access, PolicyDocument, ProcedureSet};
+use arc_swap::ArcSwap;
+use event_log::{EventLog, StreamSet};
+use projection::FOLD_VERSION;
+use projection::state::ControlState;
+use record::{Digest, Index, LogSecret, Positions, Stream};
+use telemetry::{FoldMetrics, Metrics};
+use tokio::sync::watch;
+use view_store::{Expect, OpenError, Opened, Options, ViewStore};
+
+use crate::fold::{Fold, FoldError, Folded, Totals};
+
+/// How the views are kept and folded.
+#[derive(Debug, Clone)]
+pub struct ViewsOptions {
+    /// Directory of the view store.
+    pub dir: PathBuf,
+    /// Which store, and its memory.
+    pub store: Options,
+    /// A batch closes at this many entries.
+    pub batch_entries_max: usize,
+    /// A batch closes at this many bytes.
+    pub batch_bytes_max: usize,
+    /// A store that cannot be trusted is discarded and folded again from the log; otherwise it is refused.
+    pub rebuild: bool,
+}
+
+/// Why the views cannot start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The store is refused.
+    #[error("{0}")]
+    Open(#[from] OpenError),
+    /// The store cannot be read.
+    #[error("{0}")]
+    Fold(#[from] FoldError),
+    /// The log ends before what the store has folded.
+    #[error("the views have folded more than the log holds: the log was cut or is another one ({0})")]
+    Log(#[from] event_log::ReadError),
+    /// The policy or the procedures cannot be used.
+    #[error("{0}")]
+    Access(#[from] AccessError),
+    /// The thread cannot be started.
+    #[error("the fold's thread cannot be started: {0}")]
+    Thread(#[from] std::io::Error),
+}
+
+/// Why a policy or procedure document cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum AccessError {
+    /// The control stream holds none.
+    #[error("the control stream holds no {0} document")]
+    Absent(&'static str),
+    /// It does not parse.
+    #[error("the {what} document cannot be used: {reason}")]
+    Document {
+        /// Which.
+        what: &'static str,
+        /// Why.
+        reason: String,
+    },
+}
+
+/// How far the fold is, as of its last batch.
+#[derive(Debug, Clone)]
+pub struct FoldStatus {
+    /// What has been folded.
+    pub positions: Positions,
+    /// The digest of all rows.
+    pub digest: Digest,
+    /// What the views hold.
+    pub totals: Totals,
+    /// Why the fold has stopped, when it has.
+    pub stopped: Option<String>,
+    /// Whether the store was discarded at this start and is folded again.
+    pub rebuilding_from: Option<String>,
+}
+
+/// What queries and ingest see of the views. Cheap to clone.
+#[derive(Clone)]
+pub struct ViewsHandle {
+    /// The log.
+    pub log: EventLog,
+    /// The log's secret.
+    pub secret: Arc<LogSecret>,
+    /// What the control stream has decided.
+    pub control: Arc<ArcSwap<ControlState>>,
+    /// Policy and procedures.
+    pub access: Arc<ArcSwap<Access>>,
+    /// The store, for reading.
+    pub reader: view_store::Reader,
+    /// The last batch.
+    pub status: watch::Receiver<Arc<FoldStatus>>,
+    /// How far the fold is.
+    pub folded: watch::Receiver<Positions>,
+    /// Which store.
+    pub store: view_store::StoreKind,
+}
+
+/// The running fold. Stop it with [`Views::stop`].
+pub struct Views {
+    /// What others see.
+    pub handle: ViewsHandle,
+    stop: Arc<AtomicBool>,
+    thread: Option<JoinHandle<Result<(), FoldError>>>,
+}
+
+impl Views {
+    /// Opens the store, folds the control entries that the log already holds, and goes on folding on a thread of its own.
+    ///
+    /// # Errors
+    /// [`StartError`].
+    pub fn start(
+        log: EventLog,
+        log_id: [u8; 16],
+        secret: Arc<LogSecret>,
+        options: ViewsOptions,
+        metrics: &Metrics,
+    ) -> Result<Self, StartError> {
+        let expect = Expect { fold_version: FOLD_VERSION, log_id };
+        let (store, rebuilding_from) = open(&options, expect)?;
+        let mut fold = Fold::resume(store, log.clone(), secret.as_ref().clone())?;
+        prime(&mut fold, &log)?;
+        let control = Arc::new(ArcSwap::new(Arc::clone(fold.control())));
+        let access = Arc::new(ArcSwap::from_pointee(access_of(fold.control())?));
+        let status = Arc::new(status_of(&fold, rebuilding_from));
+        let (status_tx, status) = watch::channel(status);
+        let (folded_tx, folded) = watch::channel(fold.positions().clone());
+        let handle = ViewsHandle {
+            log: log.clone(),
+            secret,
+            control: Arc::clone(&control),
+            access: Arc::clone(&access),
+            reader: fold.reader(),
+            status,
+            folded,
+            store: fold.store_kind(),
+        };
+        let stop = Arc::new(AtomicBool::new(false));
+        let run =
+            Run { fold, log, options, control, access, status: status_tx, folded: folded_tx, metrics: metrics.fold() };
+        let stopping = Arc::clone(&stop);
+        let thread = std::thread::Builder::new().name("fold".into()).spawn(move || run.until(&stopping))?;
+        Ok(Self { handle, stop, thread: Some(thread) })
+    }
+
+    /// Ends after the batch under way, and closes the store.
+    ///
+    /// # Errors
+    /// Why the fold had stopped before, if it had.
+    pub fn stop(mut self) -> Result<(), FoldError> {
+        self.stop.store(true, Ordering::Release);
+        match self.thread.take().map(JoinHandle::join) {
+            Some(Ok(result)) => result,
+            Some(Err(panic)) => std::panic::resume_unwind(panic),
+            None => Ok(()),
+        }
+    }
+}
+
+impl Drop for Views {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Release);
+    }
+}
+
+fn open(options: &ViewsOptions, expect: Expect) -> Result<(ViewStore, Option<String>), StartError> {
+    match ViewStore::open(&options.dir, options.store.clone(), expect) {
+        Ok(Opened::Fresh(store) | Opened::Resumed(store)) => Ok((store, None)),
+        Err(e) if options.rebuild && may_rebuild(&e) => {
+            let reason = e.to_string();
+            tracing::warn!(%reason, "the view store is discarded and folded again from the log");
+            ViewStore::discard(&options.dir)?;
+            Ok((ViewStore::open(&options.dir, options.store.clone(), expect)?.into_store(), Some(reason)))
+        }
+        Err(e) => Err(e.into()),
+    }
+}
+
+fn may_rebuild(e: &OpenError) -> bool {
+    match e {
+        OpenError::Emptied { .. }
+        | OpenError::LostBatches { .. }
+        | OpenError::Damaged { .. }
+        | OpenError::OtherFoldVersion { .. }
+        | OpenError::OtherStoreKind { .. }
+        | OpenError::OtherFormat { .. } => true,
+        OpenError::Locked { .. }
+        | OpenError::NotAStore { .. }
+        | OpenError::ForeignLog { .. }
+        | OpenError::System { .. } => false,
+    }
+}
+
+/// Folds up to the first policy and procedures, so that whoever starts after this sees contracts and policies.
+fn prime(fold: &mut Fold, log: &EventLog) -> Result<(), StartError> {
+    let mut reader = log.reader(fold.positions(), StreamSet::ALL_BUT_ACCESS)?;
+    let primed = |fold: &Fold| fold.control().policy.is_some() && fold.control().procedures.is_some();
+    while !primed(fold) {
+        let batch = reader.next_batch(256, 1 << 20)?;
+        if batch.entries.is_empty() {
+            break;
+        }
+        fold.fold(&batch.entries)?;
+    }
+    Ok(())
+}
+
+fn status_of(fold: &Fold, rebuilding_from: Option<String>) -> FoldStatus {
+    FoldStatus {
+        positions: fold.positions().clone(),
+        digest: fold.digest().digest(),
+        totals: fold.totals(),
+        stopped: None,
+        rebuilding_from,
+    }
+}
+
+/// Policy and procedures as the control stream has them.
+///
+/// # Errors
+/// [`AccessError`].
+pub fn access_of(control: &ControlState) -> Result<Access, AccessError> {
+    let policy = control.policy.as_ref().ok_or(AccessError::Absent("policy"))?;
+    let procedures = control.procedures.as_ref().ok_or(AccessError::Absent("procedures"))?;
+    access_from(&policy.bytes, &procedures.bytes)
+}
+
+/// Policy and procedures from documents, checked against each other and the kinds.
+///
+/// # Errors
+/// [`AccessError::Document`].
+pub fn access_from(policy: &[u8], procedures: &[u8]) -> Result<Access, AccessError> {
+    let bad = |what, reason: String| AccessError::Document { what, reason };
+    let rows = contract::kinds().attributes().iter().map(|a| {
+        let kind = contract::kinds().info(a.kind);
+        let class = access::Sensitivity::from_name(a.sensitivity.name()).unwrap_or(access::Sensitivity::Sensitive);
+        (kind.name.as_str(), a.name.as_str(), class)
+    });
+    let kinds = access::Kinds::from_rows(rows).map_err(|e| bad("kinds", e.to_string()))?;
+    let policy = PolicyDocument::parse(policy).map_err(|e| bad("policy", e.to_string()))?;
+    let procedures = ProcedureSet::parse(procedures).map_err(|e| bad("procedures", e.to_string()))?;
+    Access::new(policy, procedures, kinds).map_err(|e| bad("policy", e.to_string()))
+}
+
+struct Run {
+    fold: Fold,
+    log: EventLog,
+    options: ViewsOptions,
+    control: Arc<ArcSwap<ControlState>>,
+    access: Arc<ArcSwap<Access>>,
+    status: watch::Sender<Arc<FoldStatus>>,
+    folded: watch::Sender<Positions>,
+    metrics: FoldMetrics,
+}
+
+const IDLE_WAIT: Duration = Duration::from_millis(200);
+
+impl Run {
+    fn until(mut self, stop: &AtomicBool) -> Result<(), FoldError> {
+        let result = self.run(stop);
+        if let Err(e) = &result {
+            tracing::error!(error = %e, "the fold has stopped; queries go on with what is folded");
+            let mut status = status_of(&self.fold, None);
+            status.stopped = Some(e.to_string());
+            self.status.send_replace(Arc::new(status));
+            return result;
+        }
+        self.fold.close()
+    }
+
+    fn run(&mut self, stop: &AtomicBool) -> Result<(), FoldError> {
+        let mut reader = self.log.reader(self.fold.positions(), StreamSet::ALL_BUT_ACCESS)?;
+        while !stop.load(Ordering::Acquire) {
+            let batch = reader.next_batch(self.options.batch_entries_max, self.options.batch_bytes_max)?;
+            if batch.entries.is_empty() {
+                self.metrics.behind(0);
+                reader.wait(IDLE_WAIT);
+                continue;
+            }
+            let begin = Instant::now();
+            let policy = self.policy_indices();
+            let folded = self.fold.fold(&batch.entries)?;
+            self.publish(&folded, policy);
+            self.metrics.batch(folded.changes, folded.controls, begin.elapsed());
+            self.metrics.behind(self.behind());
+        }
+        Ok(())
+    }
+
+    fn behind(&self) -> u64 {
+        let of = |p: &Positions| p.iter().filter(|(s, _, _)| *s != Stream::Access).map(|(_, _, i)| i.0).sum::<u64>();
+        of(&self.log.ends()).saturating_sub(of(self.fold.positions()))
+    }
+
+    fn policy_indices(&self) -> (Option<Index>, Option<Index>) {
+        let control = self.fold.control();
+        (control.policy.as_ref().map(|d| d.index), control.procedures.as_ref().map(|d| d.index))
+    }
+
+    fn publish(&mut self, folded: &Folded, policy_before: (Option<Index>, Option<Index>)) {
+        if folded.controls > 0 {
+            self.control.store(Arc::clone(self.fold.control()));
+            if self.policy_indices() != policy_before {
+                match access_of(self.fold.control()) {
+                    Ok(access) => self.access.store(Arc::new(access)),
+                    Err(e) => tracing::error!(error = %e, "the new policy cannot be used; the last one stays in force"),
+                }
+            }
+        }
+        for trace in &folded.traces {
+            if trace.flags & 1 == 1 {
+                let span = tracing::info_span!("fold");
+                telemetry::trace::continue_from(&span, &trace.to_header());
+                span.in_scope(|| ());
+            }
+        }
+        self.folded.send_replace(self.fold.positions().clone());
+        self.status.send_replace(Arc::new(status_of(&self.fold, None)));
+    }
+}
