@@ -54,7 +54,7 @@ pub(crate) async fn run(core: Arc<Core>, mut commands: mpsc::Receiver<Command>) 
                 Some(Command::Close) | None => return,
             },
         };
-        let mut group = Group::of(first);
+        let mut group = Group::of(*first);
         let mut closing = false;
         while next.is_none() && !closing {
             match commands.try_recv() {
@@ -73,20 +73,20 @@ pub(crate) async fn run(core: Arc<Core>, mut commands: mpsc::Receiver<Command>) 
 /// The batches of one append.
 #[derive(Default)]
 struct Group {
-    jobs: Vec<Box<Job>>,
+    jobs: Vec<Job>,
     entries: usize,
     bytes: usize,
     changes: usize,
 }
 
 impl Group {
-    fn of(first: Box<Job>) -> Self {
+    fn of(first: Job) -> Self {
         let mut group = Self::default();
         group.take(first);
         group
     }
 
-    fn take(&mut self, job: Box<Job>) {
+    fn take(&mut self, job: Job) {
         self.entries += job.judged.appends.len();
         self.bytes += bytes(&job.judged.appends);
         self.changes += job.judged.hashes.len();
@@ -101,7 +101,7 @@ impl Group {
         if !fits {
             return Some(job);
         }
-        self.take(job);
+        self.take(*job);
         None
     }
 
@@ -123,7 +123,7 @@ impl Group {
                 core.health.failed(&error);
                 let error = Error::from(error);
                 for job in self.jobs {
-                    let Job { judged, reply, .. } = *job;
+                    let Job { judged, reply, .. } = job;
                     // Gives the claims back before the publisher hears of it.
                     drop(judged);
                     let _ = reply.send(Err(error.clone()));
@@ -144,7 +144,7 @@ impl Group {
         let mut appended = appended.into_iter();
         let mut first_leaf = 0;
         for (job, count) in self.jobs.into_iter().zip(counts) {
-            let Job { judged, register, reply } = *job;
+            let Job { judged, register, reply } = job;
             let own: Vec<Appended> = appended.by_ref().take(*count).collect();
             let changes = judged.hashes.len();
             judged.claims.land(own[..changes].iter().map(|a| a.position));
