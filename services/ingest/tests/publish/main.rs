@@ -1,0 +1,7 @@
+//! The door through real parts: an embedded log, a view store, and gRPC over mutual TLS on loopback.
+
+mod hub;
+mod identity_of_a_change;
+mod refusals;
+mod start;
+mod streams;
