@@ -14,7 +14,6 @@ const TOP_LEVEL: [&str; 13] = [
     "LICENSE",
     "README.md",
     "buf.yaml",
-    "clippy.toml",
     "deny.toml",
     "deploy",
     "docs",
@@ -22,6 +21,7 @@ const TOP_LEVEL: [&str; 13] = [
     "proto",
     "rustfmt.toml",
     "services",
+    "tests",
 ];
 
 /// Crates without async, clock, I/O and randomness.
@@ -303,10 +303,20 @@ fn sources_of_pure_crates_name_no_clock_file_or_thread() {
 }
 
 #[test]
+fn the_map_names_every_crate() {
+    let map = text_of("docs/architecture.md").expect("the map is UTF-8");
+    let graph = Graph::read();
+    let named = |k: &&Krate| map.contains(&format!("| `{}` |", k.folder));
+    expect_none(
+        graph.crates.iter().filter(|k| !named(k)).map(|k| format!("docs/architecture.md has no line for {}", k.folder)),
+    );
+}
+
+#[test]
 fn the_root_holds_what_it_should_and_nothing_else() {
     let files = committed();
     let found: BTreeSet<_> = files.iter().map(|f| f.split('/').next().expect("a path has a first part")).collect();
-    let allowed = |name: &str| name.starts_with('.') || name == "tests" || TOP_LEVEL.contains(&name);
+    let allowed = |name: &str| name.starts_with('.') || TOP_LEVEL.contains(&name);
     expect_none(found.iter().filter(|name| !allowed(name)).map(|name| format!("{name} does not belong into the root")));
     let needed =
         ["Cargo.lock", "Cargo.toml", "README.md", "LICENSE", "buf.yaml", "deploy", "docs", "libs", "proto", "services"];
