@@ -319,8 +319,9 @@ impl Run {
         for trace in &folded.traces {
             if trace.flags & 1 == 1 {
                 let span = tracing::info_span!("fold");
-                telemetry::trace::continue_from(&span, &trace.to_header());
-                span.in_scope(|| ());
+                if telemetry::trace::continue_from(&span, &trace.to_header()).is_ok() {
+                    span.in_scope(|| ());
+                }
             }
         }
         self.folded.send_replace(self.fold.positions().clone());

@@ -24,7 +24,7 @@ use record::control::Control;
 use record::digest::EdgeState;
 use record::{
     ContractId, Entry, EntryHeader, EntryKind, Envelope, Index, Kind, LogSecret, LtHash, MentionId, Operation,
-    Position, Positions, Pseudonym, Reader, RegisterEpoch, Row, Stream, Writer,
+    Position, Positions, Pseudonym, Reader, Row, Stream, Writer,
 };
 use view_store::{KeyRange, Table, Txn, ViewStore};
 
@@ -88,8 +88,6 @@ impl Totals {
         }
         Ok(out)
     }
-
-    pub(crate) const KEY: &'static [u8] = TOTALS;
 }
 
 /// What one batch did.
@@ -266,7 +264,7 @@ struct Body<'b> {
     envelope: Envelope<'b>,
 }
 
-impl Step<'_, '_> {
+impl<'t> Step<'_, 't> {
     fn finish(self) -> Folded {
         self.counters.write(self.txn);
         self.txn.put(Table::Control, TOTALS, &self.totals.encode());
@@ -292,7 +290,7 @@ impl Step<'_, '_> {
         let control = Control::decode(body).map_err(|source| FoldError::Entry { position, source })?;
         self.folded.controls += 1;
         let effect = Arc::make_mut(self.control).apply(position.index, entry.header.recorded_at, control);
-        match effect {
+        match &effect {
             Effect::Cut => return Ok(()),
             Effect::Void(reason) => {
                 tracing::warn!(position = %position, %reason, "a control entry is without effect");
@@ -569,8 +567,7 @@ impl Step<'_, '_> {
         Ok(())
     }
 
-    fn state(&mut self, record: Pseudonym) -> StoreLinks<'_, '_> {
-        // The lifetimes of the batch and of this borrow differ; the reborrow ties both to the shorter one.
+    fn state(&mut self, record: Pseudonym) -> StoreLinks<'_, 't> {
         StoreLinks { txn: self.txn, cache: &mut self.links, record }
     }
 
