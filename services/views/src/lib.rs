@@ -3,6 +3,9 @@
 //! Invariants: nothing changes a view except an entry in the log; a batch is in the store whole, with its positions and its
 //! digest, or not at all; queries read committed batches only, through a permit.
 
+pub mod access_log;
 pub mod fold;
+pub mod mentions;
+pub mod query;
 pub mod runtime;
 pub mod verify;

@@ -1,0 +1,125 @@
+//! The gRPC service `hub.query.v1`: answers about subjects, for a purpose, through a permit.
+//!
+//! Life of a question: who asks (`identity`), for what (`access`: a permit or a refusal), whether the views have folded far
+//! enough, the answer from one committed batch of the view store and the bodies in the log, the access entry, and only then the
+//! answer.
+//!
+//! Invariants:
+//! - Nothing of a subject is read without a permit, and only what the permit releases leaves.
+//! - An answer leaves after its access entry is durable; so does a refusal.
+//! - An answer shows one committed batch. What it holds is bounded: records per subject, hits, candidates.
+//! - Searches have places of their own, so that they cannot keep other questions waiting.
+//! - No key, value or case number reaches a log line, a metric or an error.
+//!
+//! With `known_at` the answer shows the versions that the log held at the last cut not later than that time; which mentions are
+//! one subject is as of today, because clusters of the past are not kept.
+//!
+//! Deliberately absent: certificates (crate `identity`), what a policy says (crate `access`), streams of changes.
+
+mod accesses;
+mod account;
+mod error;
+mod key;
+mod lane;
+mod procedure;
+mod quality;
+mod search;
+mod service;
+mod session;
+mod status;
+mod subject;
+mod told;
+mod units;
+mod wait;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use record::Timestamp;
+use telemetry::{Metrics, QueryMetrics};
+use wire::query::query_service_server::QueryServiceServer;
+
+pub use error::Error;
+
+use crate::access_log::AccessLog;
+use crate::runtime::ViewsHandle;
+use lane::Lane;
+
+/// Where times come from.
+pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
+
+/// How questions are answered.
+#[derive(Clone)]
+pub struct Options {
+    /// The time.
+    pub clock: Clock,
+    /// The hub's version, as `GetStatus` tells it.
+    pub version: String,
+    /// Questions about subjects that read at the same time, 1 or more. Default 16.
+    pub reads_max: usize,
+    /// Searches that read at the same time, 1 or more. Default 2.
+    pub searches_max: usize,
+    /// Questions that may wait for a place, of each of the two; a further one is answered `RESOURCE_EXHAUSTED`. Default 256.
+    pub waiting_max: usize,
+    /// How long `min_positions` are waited for when the call has no deadline of its own. Default 10 s.
+    pub wait_max: Duration,
+    /// Records that one subject's answer is made from, the newest ones. Default 512.
+    pub records_max: usize,
+    /// Where to count.
+    pub metrics: Metrics,
+}
+
+impl Options {
+    /// The defaults.
+    pub fn new(clock: Clock, version: impl Into<String>, metrics: Metrics) -> Self {
+        Self {
+            clock,
+            version: version.into(),
+            reads_max: 16,
+            searches_max: 2,
+            waiting_max: 256,
+            wait_max: Duration::from_secs(10),
+            records_max: 512,
+            metrics,
+        }
+    }
+}
+
+/// The service. Cheap to clone.
+#[derive(Clone)]
+pub struct Query(Arc<Core>);
+
+/// What the handlers share.
+pub(crate) struct Core {
+    handle: ViewsHandle,
+    access_log: AccessLog,
+    options: Options,
+    reads: Lane,
+    searches: Lane,
+    metrics: QueryMetrics,
+}
+
+impl Query {
+    /// The service over running views and a running access log.
+    pub fn new(handle: ViewsHandle, access_log: AccessLog, options: Options) -> Self {
+        Self(Arc::new(Core {
+            reads: Lane::new(options.reads_max, options.waiting_max),
+            searches: Lane::new(options.searches_max, options.waiting_max),
+            metrics: options.metrics.query(),
+            handle,
+            access_log,
+            options,
+        }))
+    }
+
+    /// The service to mount.
+    pub fn service(&self) -> QueryServiceServer<Self> {
+        QueryServiceServer::new(self.clone())
+    }
+}
+
+impl Core {
+    fn now(&self) -> Timestamp {
+        (self.options.clock)()
+    }
+}

@@ -1,0 +1,167 @@
+//! The handlers: who asks, the answer, its account.
+
+use std::time::Instant;
+
+use identity::principal_of;
+use record::Timestamp;
+use record::access::Action;
+use telemetry::{Action as Counted, Decision as Ended};
+use tonic::{Request, Response, Status};
+use tracing::Instrument as _;
+use wire::query::query_service_server::QueryService;
+use wire::query::{
+    CheckProcedureRequest, CheckProcedureResponse, GetQualityRequest, GetQualityResponse, GetStatusRequest,
+    GetStatusResponse, GetSubjectRequest, GetSubjectResponse, ListAccessesRequest, ListAccessesResponse, Purpose,
+    SearchRequest, SearchResponse,
+};
+
+use super::account::{Asked, Failure, Told};
+use super::error::Error;
+use super::procedure::Language;
+use super::told::time;
+use super::wait::Patience;
+use super::{Core, Query};
+
+/// The times of a request, or what is wrong with them.
+type Times = Result<(Option<Timestamp>, Option<Timestamp>), Error>;
+
+fn caller_of<T>(request: &Request<T>) -> Result<String, Error> {
+    principal_of(request).map(|p| p.spiffe().to_owned()).or(Err(Error::NoPrincipal))
+}
+
+fn span<T>(name: &'static str, request: &Request<T>) -> tracing::Span {
+    let span = tracing::info_span!("query", call = name);
+    telemetry::trace::continue_from_metadata(&span, request.metadata());
+    span
+}
+
+impl Core {
+    fn asked(&self, action: Action, counted: Counted, caller: String, purpose: Option<&Purpose>) -> Asked {
+        let text = |of: fn(&Purpose) -> &String| purpose.map(of).cloned().unwrap_or_default();
+        Asked {
+            action,
+            counted,
+            caller,
+            procedure: text(|p| &p.procedure),
+            case: text(|p| &p.case_number),
+            at: self.now(),
+            known_at: None,
+            valid_at: None,
+            begun: Instant::now(),
+        }
+    }
+
+    /// A question about the hub itself: only its refusal is an access entry.
+    async fn of_hub<T>(&self, asked: Asked, result: Result<T, Error>) -> Result<T, Error> {
+        match result {
+            Ok(response) => {
+                self.metrics.request(asked.counted, Ended::Answered, asked.begun.elapsed());
+                Ok(response)
+            }
+            Err(error) => {
+                let failure: Result<Told<T>, Failure> = Err(error.into());
+                self.conclude(asked, failure).await.map(|(response, _)| response)
+            }
+        }
+    }
+}
+
+fn times(known_at: Option<&prost_types::Timestamp>, valid_at: Option<&prost_types::Timestamp>) -> Times {
+    Ok((time("known_at", known_at)?, time("valid_at", valid_at)?))
+}
+
+#[tonic::async_trait]
+impl QueryService for Query {
+    async fn get_subject(&self, request: Request<GetSubjectRequest>) -> Result<Response<GetSubjectResponse>, Status> {
+        let (core, caller, span) = (&self.0, caller_of(&request)?, span("GetSubject", &request));
+        let patience = Patience::of(request.metadata(), core.options.wait_max);
+        let request = request.into_inner();
+        let mut asked = core.asked(Action::GetSubject, Counted::GetSubject, caller, request.purpose.as_ref());
+        let answer = async {
+            let result = match times(request.known_at.as_ref(), request.valid_at.as_ref()) {
+                Ok((known_at, valid_at)) => {
+                    (asked.known_at, asked.valid_at) = (known_at, valid_at);
+                    core.get_subject(&asked, request, patience).await
+                }
+                Err(error) => Err(error.into()),
+            };
+            core.conclude(asked, result).await
+        };
+        let (mut response, basis) = Box::pin(answer).instrument(span).await?;
+        response.basis = Some(basis);
+        Ok(Response::new(response))
+    }
+
+    async fn check_procedure(
+        &self,
+        request: Request<CheckProcedureRequest>,
+    ) -> Result<Response<CheckProcedureResponse>, Status> {
+        let (core, caller, span) = (&self.0, caller_of(&request)?, span("CheckProcedure", &request));
+        let patience = Patience::of(request.metadata(), core.options.wait_max);
+        let language = Language::of(request.metadata());
+        let request = request.into_inner();
+        let mut asked = core.asked(Action::CheckProcedure, Counted::CheckProcedure, caller, request.purpose.as_ref());
+        let answer = async {
+            let result = match times(request.known_at.as_ref(), request.valid_at.as_ref()) {
+                Ok((known_at, valid_at)) => {
+                    (asked.known_at, asked.valid_at) = (known_at, valid_at);
+                    core.check_procedure(&asked, request, patience, language).await
+                }
+                Err(error) => Err(error.into()),
+            };
+            core.conclude(asked, result).await
+        };
+        let (mut response, basis) = Box::pin(answer).instrument(span).await?;
+        response.basis = Some(basis);
+        Ok(Response::new(response))
+    }
+
+    async fn search(&self, request: Request<SearchRequest>) -> Result<Response<SearchResponse>, Status> {
+        let (core, caller, span) = (&self.0, caller_of(&request)?, span("Search", &request));
+        let request = request.into_inner();
+        let asked = core.asked(Action::Search, Counted::Search, caller, request.purpose.as_ref());
+        let answer = async {
+            let result = core.search(&asked, request).await;
+            core.conclude(asked, result).await
+        };
+        let (mut response, basis) = Box::pin(answer).instrument(span).await?;
+        response.basis = Some(basis);
+        Ok(Response::new(response))
+    }
+
+    async fn list_accesses(
+        &self,
+        request: Request<ListAccessesRequest>,
+    ) -> Result<Response<ListAccessesResponse>, Status> {
+        let (core, caller, span) = (&self.0, caller_of(&request)?, span("ListAccesses", &request));
+        let request = request.into_inner();
+        let asked = core.asked(Action::ListAccesses, Counted::ListAccesses, caller, request.purpose.as_ref());
+        let answer = async {
+            let result = core.list_accesses(&asked, request).await;
+            core.conclude(asked, result).await
+        };
+        let (mut response, basis) = Box::pin(answer).instrument(span).await?;
+        response.basis = Some(basis);
+        Ok(Response::new(response))
+    }
+
+    async fn get_quality(&self, request: Request<GetQualityRequest>) -> Result<Response<GetQualityResponse>, Status> {
+        let (core, caller, span) = (&self.0, caller_of(&request)?, span("GetQuality", &request));
+        let asked = core.asked(Action::Operate, Counted::GetQuality, caller, None);
+        let answer = async {
+            let result = core.get_quality(&asked.caller, request.into_inner()).await;
+            core.of_hub(asked, result).await
+        };
+        Ok(Response::new(Box::pin(answer).instrument(span).await?))
+    }
+
+    async fn get_status(&self, request: Request<GetStatusRequest>) -> Result<Response<GetStatusResponse>, Status> {
+        let (core, caller, span) = (&self.0, caller_of(&request)?, span("GetStatus", &request));
+        let asked = core.asked(Action::Operate, Counted::GetStatus, caller, None);
+        let answer = async {
+            let result = core.get_status(&asked.caller);
+            core.of_hub(asked, result).await
+        };
+        Ok(Response::new(Box::pin(answer).instrument(span).await?))
+    }
+}

@@ -1,0 +1,323 @@
+//! One question's look at the views: one committed batch, the control state that belongs to it, and the times asked for.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use contract::{Contract, Facts};
+use event_log::{EventLog, Locator, Logged, ReadError};
+use linkage::{Component, NodeMeta, NodeNo};
+use projection::head::{Head, HeadFinding, StoredVersion};
+use projection::mention::mention_id;
+use projection::state::ControlState;
+use projection::subject::Source;
+use projection::units::Units;
+use record::control::{Control, Order};
+use record::{
+    Entry, Envelope, Index, Kind, LogSecret, MentionId, Operation, Partition, Position, Positions, Pseudonym, Stream,
+    Timestamp,
+};
+use view_store::{KeyRange, Table, View};
+
+use super::Core;
+use super::error::Error;
+use crate::fold::{FoldError, MentionRow, decode_member, decode_positions, position_of};
+
+/// Most mentions of one subject that are looked at.
+const MENTIONS_MAX: usize = 8192;
+/// How long the control state may lag behind a batch that is visible already.
+const CONTROL_LAG: Duration = Duration::from_millis(200);
+
+/// Control entries that may stand between a cut's time and its append.
+const CUT_LAG_ENTRIES: u64 = 16;
+
+/// The times of a question.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct AsOf {
+    pub(super) known_at: Option<Timestamp>,
+    pub(super) valid_at: Option<Timestamp>,
+}
+
+/// A question's look at the views. Its methods block on the disk.
+pub(super) struct Session {
+    pub(super) view: View,
+    pub(super) control: Arc<ControlState>,
+    pub(super) positions: Positions,
+    /// The unit lists that were known at the time asked for.
+    pub(super) units: Units,
+    pub(super) now: Timestamp,
+    valid_at: Timestamp,
+    /// Ends of the partitions at the cut asked for; `None` for everything.
+    known: Option<Positions>,
+    log: EventLog,
+    secret: Arc<LogSecret>,
+    partitions: u16,
+    records_max: usize,
+}
+
+/// A version of a record that mentions the subject, with its entry.
+pub(super) struct Loaded {
+    pub(super) source: Source,
+    /// The subject's mentions in the record.
+    mentions: Vec<MentionId>,
+    contract: Arc<Contract>,
+    logged: Logged,
+}
+
+/// A subject and the records that speak of it.
+pub(super) struct Subject {
+    pub(super) id: MentionId,
+    pub(super) kind: Kind,
+    /// In the order of effective time, newest first; the record decides between equal ones.
+    pub(super) loaded: Vec<Loaded>,
+    pub(super) findings: Vec<(String, HeadFinding)>,
+}
+
+/// What a record's version says, with the subject's place in it.
+pub(super) struct Spoken<'a> {
+    pub(super) loaded: &'a Loaded,
+    pub(super) facts: Facts<'a>,
+    /// The mentions' ids, in the order of `facts.mentions`.
+    pub(super) ids: Vec<MentionId>,
+    /// Which of them are the subject.
+    pub(super) own: Vec<usize>,
+}
+
+impl Session {
+    /// Opens the last committed batch.
+    pub(super) fn open(core: &Core, as_of: AsOf, now: Timestamp) -> Result<Self, Error> {
+        let handle = &core.handle;
+        let view = handle.reader.view()?;
+        let positions = decode_positions(&view.committed().positions)?;
+        let end = positions.get(Stream::Control, Partition(0));
+        let control = control_of(core, end);
+        let cut = match as_of.known_at {
+            None => None,
+            Some(at) => Some(cut_before(&handle.log, at, end)?),
+        };
+        let units = match &cut {
+            None => control.units.clone(),
+            Some((index, _)) => control.units.as_of(*index),
+        };
+        Ok(Self {
+            view,
+            control,
+            positions,
+            units,
+            now,
+            valid_at: as_of.valid_at.unwrap_or(now),
+            known: cut.map(|(_, ends)| ends),
+            log: handle.log.clone(),
+            secret: Arc::clone(&handle.secret),
+            partitions: handle.log.partitions().change,
+            records_max: core.options.records_max.max(1),
+        })
+    }
+
+    /// Another bound on the records of one subject.
+    pub(super) fn with_records_max(mut self, records_max: usize) -> Self {
+        self.records_max = records_max.min(self.records_max);
+        self
+    }
+
+    /// The unit lists that linkage normalises with.
+    pub(super) fn linkage_units(&self) -> Units {
+        self.control.model.as_ref().map_or_else(Units::default, |m| m.units.clone())
+    }
+
+    pub(super) fn head(&self, record: Pseudonym) -> Result<Option<Head>, Error> {
+        let row = self.view.get(Table::Head, &record.0)?;
+        Ok(row.map(|v| Head::decode(&v)).transpose()?)
+    }
+
+    /// Where a live mention is.
+    pub(super) fn mention(&self, mention: MentionId) -> Result<Option<MentionRow>, Error> {
+        let row = self.view.get(Table::Mention, &mention.0)?;
+        Ok(row.map(|v| MentionRow::decode(&v)).transpose()?)
+    }
+
+    fn meta(&self, node: NodeNo) -> Result<NodeMeta, Error> {
+        let row = self.view.get(Table::NodeMeta, &node.0.to_be_bytes())?.ok_or(FoldError::Row("node"))?;
+        Ok(NodeMeta::decode(&row)?)
+    }
+
+    /// The subject that holds a mention now; `None` when no live record has the mention.
+    pub(super) fn subject_of(&self, mention: MentionId) -> Result<Option<MentionId>, Error> {
+        let Some(row) = self.mention(mention)? else { return Ok(None) };
+        Ok(Some(self.meta(row.placement.node)?.subject))
+    }
+
+    /// The kind of a live mention.
+    pub(super) fn kind_of(&self, mention: MentionId) -> Result<Option<Kind>, Error> {
+        let Some(row) = self.mention(mention)? else { return Ok(None) };
+        let head = self.head(row.record)?.ok_or(FoldError::Row("head"))?;
+        let found = head.facts().and_then(|f| f.mentions.iter().find(|m| m.id == mention));
+        Ok(found.map(|m| m.kind))
+    }
+
+    /// The nodes of a subject's cluster.
+    fn nodes(&self, subject: MentionId) -> Result<Vec<NodeNo>, Error> {
+        let Some(row) = self.mention(subject)? else { return Ok(Vec::new()) };
+        let node = row.placement.node;
+        let Some(component) = self.meta(node)?.component else { return Ok(vec![node]) };
+        let row = self.view.get(Table::Component, &component.0.to_be_bytes())?.ok_or(FoldError::Row("component"))?;
+        let component = Component::decode(&row)?;
+        let at = component.place(node).ok_or(FoldError::Row("component"))?;
+        Ok(component.cluster_of(at).map(|i| component.nodes[i].no).collect())
+    }
+
+    /// The records that mention a subject, each with its mentions.
+    pub(super) fn records(&self, subject: MentionId) -> Result<BTreeMap<Pseudonym, Vec<MentionId>>, Error> {
+        let mut records: BTreeMap<Pseudonym, Vec<MentionId>> = BTreeMap::new();
+        let mut left = MENTIONS_MAX;
+        for node in self.nodes(subject)? {
+            let rows = self.view.range(Table::NodeMember, KeyRange::Prefix(&node.0.to_be_bytes()), left)?;
+            left -= rows.len();
+            for (key, value) in rows {
+                let (member, record) = decode_member(&key, &value)?;
+                records.entry(record).or_default().push(member.mention);
+            }
+        }
+        Ok(records)
+    }
+
+    /// Whether the log held the version at the cut asked for.
+    pub(super) fn knew(&self, record: Pseudonym, version: &StoredVersion) -> bool {
+        let position = position_of(record, version.index, self.partitions);
+        self.known.as_ref().is_none_or(|known| known.covers(position))
+    }
+
+    /// Everything that the views know of a subject at the times asked for: the newest records, at most `records_max`.
+    pub(super) fn subject(&self, id: MentionId, kind: Kind) -> Result<Subject, Error> {
+        let mut in_force = Vec::new();
+        for (record, mentions) in self.records(id)? {
+            let head = self.head(record)?.ok_or(FoldError::Row("head"))?;
+            let epoch = self.control.register_epoch(&head.register);
+            let version = head.in_force(epoch, self.valid_at, |v| self.knew(record, v)).copied();
+            if let Some(version) = version.filter(|v| v.row.operation == Operation::Upsert as u8) {
+                in_force.push((record, version, head, mentions));
+            }
+        }
+        in_force.sort_by_key(|(record, v, ..)| (std::cmp::Reverse(v.row.effective_at), *record));
+        in_force.truncate(self.records_max);
+        let mut subject = Subject { id, kind, loaded: Vec::with_capacity(in_force.len()), findings: Vec::new() };
+        for (record, version, head, mentions) in in_force {
+            if let Some(loaded) = self.load(record, &version, &head, mentions)? {
+                let found = head.facts().into_iter().flat_map(|f| &f.findings);
+                subject.findings.extend(found.map(|f| (head.register.as_str().to_owned(), f.clone())));
+                subject.loaded.push(loaded);
+            }
+        }
+        Ok(subject)
+    }
+
+    /// A version with its entry; `None` when its contract is not known, hence nothing of it can be read.
+    fn load(
+        &self,
+        record: Pseudonym,
+        version: &StoredVersion,
+        head: &Head,
+        mentions: Vec<MentionId>,
+    ) -> Result<Option<Loaded>, Error> {
+        let Some(contract) = self.control.by_id(version.row.contract) else { return Ok(None) };
+        let logged = self.entry(record, version)?;
+        let envelope = envelope_of(&logged)?;
+        let Ok(record_type) = contract.record_type(envelope.record_type) else { return Ok(None) };
+        let source = Source {
+            register: head.register.clone(),
+            record,
+            version: version.row.version,
+            position: logged.position,
+            record_type: envelope.record_type.to_owned(),
+            agency: envelope.agency.as_str().to_owned(),
+            effective_at: version.row.effective_at,
+            published_at: version.published_at,
+            freshness_seconds: u64::try_from(record_type.freshness_seconds()).unwrap_or(0),
+        };
+        Ok(Some(Loaded { source, mentions, contract: Arc::clone(contract), logged }))
+    }
+
+    /// The entry of a version: by its locator, or by its position when the locator is of another copy of the log.
+    fn entry(&self, record: Pseudonym, version: &StoredVersion) -> Result<Logged, Error> {
+        let position = position_of(record, version.index, self.partitions);
+        match self.log.read(Locator(version.locator)) {
+            Ok(logged) if logged.position == position => Ok(logged),
+            Ok(_) | Err(ReadError::NotFound { .. }) => Ok(self.log.read_position(position)?),
+            Err(e) => Err(e.into()),
+        }
+    }
+
+    /// What a loaded version says of its subject. `None` when it is no record of its contract.
+    pub(super) fn speak<'a>(&self, loaded: &'a Loaded) -> Result<Option<Spoken<'a>>, Error> {
+        let envelope = envelope_of(&loaded.logged)?;
+        let Ok(facts) = loaded.contract.facts(envelope.record_type, envelope.payload) else { return Ok(None) };
+        let ids: Vec<_> = facts.mentions.iter().map(|m| mention_id(&self.secret, loaded.source.record, m)).collect();
+        // An element of a list that another version identifies otherwise may be somebody else, so ids alone decide.
+        let own = (0..ids.len()).filter(|at| loaded.mentions.contains(&ids[*at])).collect();
+        Ok(Some(Spoken { loaded, facts, ids, own }))
+    }
+
+    /// Every version of a record that was known, the one that linkage reads first, then newest first; at most `max`.
+    pub(super) fn versions(&self, record: Pseudonym, head: &Head, max: usize) -> Vec<StoredVersion> {
+        let epoch = self.control.register_epoch(&head.register);
+        let linked = head.facts().map(|f| f.version);
+        let upsert = |v: &&StoredVersion| {
+            v.row.epoch == epoch && v.row.operation == Operation::Upsert as u8 && self.knew(record, v)
+        };
+        let mut out: Vec<StoredVersion> = head.versions.iter().rev().filter(upsert).copied().collect();
+        out.sort_by_key(|v| Some((v.row.epoch, v.row.version)) != linked);
+        out.truncate(max);
+        out
+    }
+
+    /// Calls `with` on what a version says, and on its mentions' ids.
+    pub(super) fn with_facts<T>(
+        &self,
+        record: Pseudonym,
+        version: &StoredVersion,
+        with: impl FnOnce(&Facts<'_>, &[MentionId]) -> T,
+    ) -> Result<Option<T>, Error> {
+        let Some(contract) = self.control.by_id(version.row.contract) else { return Ok(None) };
+        let logged = self.entry(record, version)?;
+        let envelope = envelope_of(&logged)?;
+        let Ok(facts) = contract.facts(envelope.record_type, envelope.payload) else { return Ok(None) };
+        let ids: Vec<_> = facts.mentions.iter().map(|m| mention_id(&self.secret, record, m)).collect();
+        Ok(Some(with(&facts, &ids)))
+    }
+}
+
+fn envelope_of(logged: &Logged) -> Result<Envelope<'_>, Error> {
+    let entry = Entry::decode(&logged.bytes)?;
+    Ok(Envelope::decode(entry.plain_body()?)?)
+}
+
+/// The control state up to `end`, which a batch becomes visible a moment before.
+fn control_of(core: &Core, end: Index) -> Arc<ControlState> {
+    let begun = std::time::Instant::now();
+    loop {
+        let control = core.handle.control.load_full();
+        if control.end >= end || begun.elapsed() > CONTROL_LAG {
+            return control;
+        }
+        std::thread::sleep(Duration::from_micros(200));
+    }
+}
+
+/// The last cut not later than `at` among the control entries before `end`: its index and its ends. Nothing was known before
+/// the first.
+fn cut_before(log: &EventLog, at: Timestamp, end: Index) -> Result<(Index, Positions), Error> {
+    let after = log.find_time(Stream::Control, Partition(0), Timestamp(at.0.saturating_add(1)))?;
+    // A cut is appended a little after the time that it names. Between two cuts, a moment apart, stand few other entries.
+    for index in (0..after.0.saturating_add(CUT_LAG_ENTRIES).min(end.0)).rev() {
+        let position = Position { stream: Stream::Control, partition: Partition(0), index: Index(index) };
+        let logged = log.read_position(position)?;
+        let entry = Entry::decode(&logged.bytes)?;
+        let control = Control::decode(entry.plain_body()?)?;
+        if let Order::Cut { at: cut_at, ends } = control.order
+            && cut_at <= at
+        {
+            return Ok((Index(index), ends));
+        }
+    }
+    Ok((Index(0), Positions::new()))
+}
