@@ -2,7 +2,10 @@
 
 use clap::{Parser, Subcommand};
 
-use crate::commands::{completions, config, dev_certs};
+use crate::commands::{
+    accesses, bench, check, completions, config, contracts, dev_certs, get, publish, quality, rejected, search,
+    serve, status, units, views,
+};
 use crate::context::{Context, GlobalArgs};
 use crate::error::{CommandError, Exit};
 
@@ -33,8 +36,34 @@ pub struct Cli {
 /// The commands.
 #[derive(Debug, Clone, Subcommand)]
 pub enum Command {
+    /// Run the hub
+    Serve(serve::ServeArgs),
+    /// Send record changes of one register
+    Publish(publish::PublishArgs),
+    /// Ask for one subject's attributes, each with its source
+    Get(get::GetArgs),
+    /// Check every item of a public service: available, or what is missing
+    Check(check::CheckArgs),
+    /// Look a subject up; at most 20 masked hits
+    Search(search::SearchArgs),
+    /// Show who looked at a subject's records
+    Accesses(accesses::AccessesArgs),
+    /// Show how correct, sufficient, clean and alive the data is
+    Quality(quality::QualityArgs),
+    /// Show or drive again what a register's publisher was refused
+    Rejected(rejected::RejectedArgs),
+    /// Show how far the hub is
+    Status(status::StatusArgs),
+    /// Prove the views
+    Views(views::ViewsArgs),
+    /// Show, register, check or export contracts
+    Contracts(contracts::ContractsArgs),
+    /// Import or show lists of administrative units
+    Units(units::UnitsArgs),
     /// Make certificates for a development machine: authority, server, clients
     DevCerts(dev_certs::DevCertsArgs),
+    /// Measure rates on this machine
+    Bench(bench::BenchArgs),
     /// Explain or check the configuration
     Config(config::ConfigArgs),
     /// Print what a shell needs to complete commands and flags
@@ -48,7 +77,20 @@ impl Command {
     /// What it could not do, why, and what the user can do about it.
     pub async fn run(&self, context: &Context) -> Result<Exit, CommandError> {
         match self {
+            Self::Serve(args) => serve::run(args, context).await,
+            Self::Publish(args) => publish::run(args, context).await,
+            Self::Get(args) => get::run(args, context).await,
+            Self::Check(args) => check::run(args, context).await,
+            Self::Search(args) => search::run(args, context).await,
+            Self::Accesses(args) => accesses::run(args, context).await,
+            Self::Quality(args) => quality::run(args, context).await,
+            Self::Rejected(args) => rejected::run(args, context).await,
+            Self::Status(args) => status::run(args, context).await,
+            Self::Views(args) => views::run(args, context).await,
+            Self::Contracts(args) => contracts::run(args, context).await,
+            Self::Units(args) => units::run(args, context).await,
             Self::DevCerts(args) => dev_certs::run(args, context),
+            Self::Bench(args) => bench::run(args, context).await,
             Self::Config(args) => config::run(args, context),
             Self::Completions(args) => completions::run(args, context),
         }

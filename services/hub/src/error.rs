@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 
 use serde_json::json;
+use tonic_types::StatusExt as _;
 
 use crate::config::ConfigError;
 
@@ -126,11 +127,30 @@ impl From<tonic::Status> for CommandError {
             Code::DataLoss => (Exit::Failed, "data_loss", "see the hub's log"),
             Code::Unknown | Code::Ok => (Exit::Failed, "unknown", "see the hub's log"),
         };
-        let what = if status.message().is_empty() {
+        let mut what = if status.message().is_empty() {
             format!("the hub answered '{}'", status.code())
         } else {
             status.message().to_owned()
         };
+        for violation in status.get_details_bad_request().map(|details| details.field_violations).unwrap_or_default() {
+            if !what.contains(&violation.description) {
+                what = format!("{what} | {}: {}", violation.field, violation.description);
+            }
+        }
         Self::new(exit, reason, what, what_to_do)
     }
+}
+
+/// An error with its root cause, in one line, where the cause is not told already.
+pub(crate) fn told(error: &dyn std::error::Error) -> String {
+    let mut line = error.to_string();
+    let mut next = error.source();
+    while let Some(cause) = next {
+        let text = cause.to_string();
+        if !line.contains(&text) {
+            line = format!("{line}: {text}");
+        }
+        next = cause.source();
+    }
+    line.replace('\n', " ")
 }

@@ -8,6 +8,9 @@
 //!
 //! Deliberately absent: anything that a service or a library decides. This crate parses, wires and shows.
 
+mod admin;
+pub mod answers;
+mod bench;
 pub mod cli;
 pub mod commands;
 pub mod config;
@@ -17,6 +20,11 @@ pub mod error;
 pub mod listening;
 pub mod output;
 pub mod progress;
+pub mod protos;
+pub mod publish;
+pub mod server;
+pub mod signals;
+pub mod unit_files;
 
 use std::ffi::OsString;
 use std::process::ExitCode;

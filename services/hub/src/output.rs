@@ -68,6 +68,11 @@ impl Output {
         self.styled("32", text)
     }
 
+    /// `text` in yellow, where colours are wanted.
+    pub fn warn(self, text: &str) -> String {
+        self.styled("33", text)
+    }
+
     /// `text` in red, where colours are wanted.
     pub fn bad(self, text: &str) -> String {
         self.styled("31", text)
@@ -117,7 +122,7 @@ impl Table {
 
     /// The table as lines.
     pub fn text(&self) -> String {
-        let width = |cell: &String| cell.chars().count();
+        let width = |cell: &String| visible(cell).count();
         let columns = 0..self.headings.len();
         let widths: Vec<usize> = columns
             .clone()
@@ -137,8 +142,19 @@ impl Table {
     }
 }
 
+/// The characters that a terminal shows: without colours.
+fn visible(cell: &str) -> impl Iterator<Item = char> {
+    let mut within = false;
+    cell.chars().filter(move |c| {
+        let begins = *c == '\x1b';
+        let hidden = within || begins;
+        within = hidden && (begins || *c != 'm');
+        !hidden
+    })
+}
+
 fn is_number(cell: &str) -> bool {
-    cell.is_empty() || cell == "-" || cell.chars().all(|c| c.is_ascii_digit() || matches!(c, '.' | ',' | '%' | '-'))
+    cell.is_empty() || cell == "-" || visible(cell).all(|c| c.is_ascii_digit() || matches!(c, '.' | ',' | '%' | '-'))
 }
 
 #[cfg(test)]
@@ -151,6 +167,14 @@ mod tests {
         table.row(["civil".to_owned(), "12".to_owned()]);
         table.row(["đất đai".to_owned(), "1200".to_owned()]);
         assert_eq!(table.text(), "register  records\ncivil          12\nđất đai      1200\n");
+    }
+
+    #[test]
+    fn colours_take_no_room() {
+        let mut table = Table::new(["clean", "x"]);
+        table.row([Output::new(false, Color::Always).good("0.99"), "a".to_owned()]);
+        table.row(["-".to_owned(), "b".to_owned()]);
+        assert_eq!(table.text(), "clean  x\n \x1b[32m0.99\x1b[0m  a\n    -  b\n");
     }
 
     #[test]

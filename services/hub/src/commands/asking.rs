@@ -5,6 +5,8 @@ use std::str::FromStr;
 
 use clap::Args;
 
+use crate::answers::wire_time;
+
 /// Why data is asked for. Both are mandatory: the hub refuses a question without a purpose.
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Purpose")]
@@ -27,6 +29,51 @@ pub struct TimeArgs {
     /// What was true at this time (RFC 3339); now when absent
     #[arg(long, value_name = "TIME")]
     pub valid_at: Option<jiff::Timestamp>,
+}
+
+impl PurposeArgs {
+    /// As the API takes it.
+    pub fn wire(&self) -> wire::query::Purpose {
+        wire::query::Purpose { procedure: self.procedure.clone(), case_number: self.case_number.clone() }
+    }
+}
+
+impl TimeArgs {
+    /// As the API takes them: known at, valid at.
+    pub fn wire(&self) -> (Option<prost_types::Timestamp>, Option<prost_types::Timestamp>) {
+        (self.known_at.map(wire_time), self.valid_at.map(wire_time))
+    }
+}
+
+impl SubjectKind {
+    /// The kind's name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Person => "person",
+            Self::Parcel => "parcel",
+        }
+    }
+}
+
+impl SubjectKey {
+    /// As the API takes it.
+    pub fn wire(&self) -> wire::query::SubjectKey {
+        use wire::query::subject_key::Key;
+        let key = match self.clone() {
+            Self::Subject(id) => Key::Subject(id),
+            Self::PersonalId(id) => Key::PersonalId(id),
+            Self::OldId(id) => Key::OldId(id),
+            Self::InsuranceNo(number) => Key::InsuranceNo(number),
+            Self::ParcelId(id) => Key::ParcelId(id),
+            Self::Cadastral(key) => Key::Cadastral(wire::query::CadastralKey {
+                commune_code: key.commune,
+                list_version: key.list.unwrap_or_default(),
+                sheet: key.sheet,
+                number: key.number,
+            }),
+        };
+        wire::query::SubjectKey { key: Some(key) }
+    }
 }
 
 /// What kind of subject.

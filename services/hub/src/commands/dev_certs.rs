@@ -7,6 +7,7 @@ use clap::Args;
 use identity::{CertPaths, DEV_SPIFFE_PATHS, DevCertsError, DevCertsOptions, DevCertsReport};
 use serde_json::{Value, json};
 
+use crate::config::Config;
 use crate::context::Context;
 use crate::error::{CommandError, Exit};
 use crate::listening;
@@ -61,6 +62,25 @@ pub fn run(args: &DevCertsArgs, context: &Context) -> Result<Exit, CommandError>
     let report = identity::dev_certs(&dir, &options, SystemTime::now()).map_err(|error| explain(&error))?;
     context.output.show(&as_json(&report), || as_text(&report))?;
     Ok(Exit::Ok)
+}
+
+/// Makes the usual development certificates where there are none.
+///
+/// # Errors
+/// Some of the files are there, or cannot be written.
+pub fn ensure(config: &Config) -> Result<(), CommandError> {
+    let dir = config.dev_certs_dir();
+    if CertPaths::dev_server(&dir).cert.exists() {
+        return Ok(());
+    }
+    let options = DevCertsOptions::new(listening::trust_domain(config)?);
+    std::fs::create_dir_all(&dir).map_err(|error| {
+        CommandError::failed(
+            format!("cannot create {}: {error}", dir.display()),
+            "choose another directory with --data-dir",
+        )
+    })?;
+    identity::dev_certs(&dir, &options, SystemTime::now()).map(|_| ()).map_err(|error| explain(&error))
 }
 
 fn explain(error: &DevCertsError) -> CommandError {

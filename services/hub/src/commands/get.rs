@@ -1,9 +1,16 @@
 //! `hub get`: one subject's attributes, each with its source.
 
 use clap::Args;
+use wire::query::get_subject_response::Result as Answered;
+use wire::query::query_service_client::QueryServiceClient;
+use wire::query::{Attribute, GetSubjectRequest, GetSubjectResponse, MinPosition, Subject, Value};
 
 use super::asking::{PurposeArgs, SubjectArgs, SubjectKind, TimeArgs};
+use crate::answers::{age_of, as_json, line_of, time_of};
 use crate::connection::ConnectionArgs;
+use crate::context::Context;
+use crate::error::{CommandError, Exit};
+use crate::output::{Output, Table};
 
 /// Arguments of `hub get`.
 #[derive(Debug, Clone, Args)]
@@ -40,4 +47,102 @@ fn min_position(text: &str) -> Result<(u32, u64), &'static str> {
         (Ok(partition), Ok(index)) => Ok((partition, index)),
         _ => Err("partition and index are whole numbers"),
     }
+}
+
+/// Asks for the subject and shows each attribute with its source.
+///
+/// # Errors
+/// The hub refused or did not answer.
+pub async fn run(args: &GetArgs, context: &Context) -> Result<Exit, CommandError> {
+    let channel = args.connection.connect(context, "portal/national").await?;
+    let (known_at, valid_at) = args.time.wire();
+    let min_position = |&(partition, index): &(u32, u64)| MinPosition { partition, index };
+    let request = GetSubjectRequest {
+        kind: args.kind.name().to_owned(),
+        key: Some(args.subject.key().wire()),
+        purpose: Some(args.purpose.wire()),
+        fields: args.fields.clone(),
+        known_at,
+        valid_at,
+        min_positions: args.min_positions.iter().map(min_position).collect(),
+    };
+    let answer = QueryServiceClient::new(channel).get_subject(request).await?.into_inner();
+    context.output.show(&as_json("hub.query.v1.GetSubjectResponse", &answer), || told(&answer, context.output))?;
+    Ok(if matches!(answer.result, Some(Answered::Subject(_))) { Exit::Ok } else { Exit::Failed })
+}
+
+pub(super) fn told(answer: &GetSubjectResponse, output: Output) -> String {
+    let mut text = match &answer.result {
+        Some(Answered::Subject(subject)) => subject_text(subject, output),
+        Some(Answered::Ambiguous(several)) => {
+            format!(
+                "the key names {} subjects; ask again with --subject and one of\n  {}\n",
+                several.subjects.len(),
+                several.subjects.join("\n  ")
+            )
+        }
+        Some(Answered::NotFound(none)) => format!("not found: {}\n", none.message),
+        None => "the hub's answer is of a later version than this program\n".to_owned(),
+    };
+    if let Some(basis) = &answer.basis {
+        text.push_str(&format!("access {} at {}\n", basis.access_id, time_of(basis.answered_at.as_ref())));
+    }
+    text
+}
+
+fn subject_text(subject: &Subject, output: Output) -> String {
+    let moved = if subject.moved { ", asked for by an earlier id" } else { "" };
+    let mut text =
+        output.bold(&format!("{} {} from {} records{moved}", subject.kind, subject.id, subject.records)) + "\n";
+    let mut table = Table::new(["attribute", "value", "register", "record type", "version", "age", "notes"]);
+    for attribute in &subject.attributes {
+        let first = attribute.value.as_ref();
+        let rows = first.into_iter().map(|value| (attribute.name.as_str(), value));
+        for (name, value) in rows.chain(attribute.competing.iter().map(|value| ("", value))) {
+            table.row(row(name, value, attribute, output));
+        }
+        if first.is_none() {
+            let nothing = ["-", "-", "-", "-", "-", ""].map(str::to_owned);
+            table.row(std::iter::once(attribute.name.clone()).chain(nothing));
+        }
+    }
+    text.push_str(&table.text());
+    for relation in &subject.relations {
+        let register = relation.source.as_ref().map_or("-", |source| source.register.as_str());
+        text.push_str(&format!(
+            "{} ({}) {}, says {register}\n",
+            relation.relation, relation.direction, relation.subject
+        ));
+    }
+    for finding in &subject.findings {
+        text.push_str(&format!(
+            "finding: {} {} {} ({})\n",
+            finding.register, finding.field_path, finding.rule_id, finding.group
+        ));
+    }
+    text
+}
+
+fn row(name: &str, value: &Value, attribute: &Attribute, output: Output) -> [String; 7] {
+    let source = value.source.clone().unwrap_or_default();
+    let mut notes = Vec::new();
+    if attribute.disputed && !name.is_empty() {
+        notes.push(output.bad(&format!("disputed by {}", attribute.disputed_by.join(", "))));
+    }
+    if source.stale {
+        notes.push(output.warn("stale"));
+    }
+    if name.is_empty() {
+        notes.push("competing".to_owned());
+    }
+    let age = age_of(source.age.as_ref());
+    [
+        name.to_owned(),
+        line_of(value.value.as_ref()),
+        source.register,
+        source.record_type,
+        source.version.to_string(),
+        age,
+        notes.join(", "),
+    ]
 }

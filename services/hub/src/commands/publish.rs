@@ -1,10 +1,24 @@
 //! `hub publish`: sends record changes of one register.
 
-use std::path::PathBuf;
+use std::fs::File;
+use std::io::{BufRead as _, BufReader, BufWriter, Read, Write as _};
+use std::path::{Path, PathBuf};
 
 use clap::Args;
+use serde_json::{Value as Json, json};
+use tokio::sync::mpsc;
+use tonic::transport::Channel;
+use wire::admin::GetContractRequest;
+use wire::admin::admin_service_client::AdminServiceClient;
 
 use crate::connection::ConnectionArgs;
+use crate::context::Context;
+use crate::error::{CommandError, Exit};
+use crate::progress::Progress;
+use crate::publish::{Lines, Resume, Sent, Source, Tally, read, send};
+
+/// Broken and refused lines that are told one by one; the rest is counted, and is in the file of --outcomes.
+const TOLD_MAX: u64 = 20;
 
 /// How the input is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -18,7 +32,14 @@ pub enum InputFormat {
 /// Arguments of `hub publish`.
 #[derive(Debug, Clone, Args)]
 #[command(
-    after_help = "Examples:\n  hub publish --register civil changes.ndjson\n  zcat parcels.csv.gz | hub publish --register land --format csv --record-type parcel -\n  hub publish --register civil changes.ndjson --resume changes.done"
+    after_help = "Examples:\n  hub publish --register civil changes.ndjson\n  zcat parcels.csv.gz | hub publish --register land --format csv --record-type parcel -\n  hub publish --register civil changes.ndjson --resume changes.done
+
+A line of NDJSON:
+  {\"record_id\":\"KS-1\",\"version\":1,\"record_type\":\"birth\",\"effective_at\":\"2024-05-06\",\"record\":{...}}
+Further keys: operation (upsert or retract), registered_at, replaces, agency, legal_basis, reason.
+In a CSV file these are columns, and every other column is the path of a field, such as child.full_name or parties.0.share.
+
+The exit code is 3 when the hub refused a change, and 1 when a line could not be read."
 )]
 pub struct PublishArgs {
     /// The register that is published
@@ -58,4 +79,169 @@ impl PublishArgs {
     pub fn from_stdin(&self) -> bool {
         self.input.as_os_str() == "-"
     }
+}
+
+/// Publishes.
+///
+/// # Errors
+/// The input cannot be read; the hub refused the stream or did not answer.
+pub async fn run(args: &PublishArgs, context: &Context) -> Result<Exit, CommandError> {
+    let channel = args.connection.connect(context, &format!("register/{}", args.register)).await?;
+    let lines = contract_of(channel.clone(), args).await?;
+    let (resume, after) = match args.resume.as_deref().map(Resume::open).transpose()? {
+        Some((resume, after)) => (Some(resume), after),
+        None => (None, 0),
+    };
+    let total = if args.from_stdin() { None } else { Some(count_lines(&args.input)?.saturating_sub(after)) };
+    let input: Box<dyn Read + Send> =
+        if args.from_stdin() { Box::new(std::io::stdin()) } else { Box::new(open(&args.input)?) };
+    let source = Source { input, format: args.input_format(), after, batch: args.batch as usize };
+    let (found, finding) = mpsc::channel(4);
+    // Not joined: a standard input that nobody closes would hold it for ever.
+    std::thread::Builder::new().name("reader".into()).spawn(move || read(source, &lines, found)).map_err(|error| {
+        CommandError::failed(format!("the system gives no thread: {error}"), "raise the limit of processes")
+    })?;
+    let mut report = Report::new(args, context, total, resume)?;
+    let sent = send(channel, &args.register, finding, |sent| report.take(sent)).await;
+    report.end();
+    let tally = sent?;
+    context.output.show(&tally_json(&tally), || tally_text(&tally, context))?;
+    Ok(match (tally.broken, tally.refused()) {
+        (0, 0) => Exit::Ok,
+        (0, _) => Exit::Refused,
+        _ => Exit::Failed,
+    })
+}
+
+async fn contract_of(channel: Channel, args: &PublishArgs) -> Result<Lines, CommandError> {
+    let mut client = AdminServiceClient::new(channel).max_decoding_message_size(contract::DESCRIPTOR_SET_BYTES_MAX * 2);
+    let answer = client.get_contract(GetContractRequest { register: args.register.clone() }).await?.into_inner();
+    Lines::new(&answer.descriptors, args.record_type.clone())
+        .map_err(|what| CommandError::usage(what, "see 'hub contracts show' for the record types"))
+}
+
+fn open(path: &Path) -> Result<File, CommandError> {
+    File::open(path).map_err(|error| {
+        CommandError::usage(
+            format!("cannot read {}: {error}", path.display()),
+            "name a readable file, or - for standard input",
+        )
+    })
+}
+
+fn count_lines(path: &Path) -> Result<u64, CommandError> {
+    let mut reader = BufReader::with_capacity(1 << 16, open(path)?);
+    let mut lines = 0;
+    loop {
+        let buffer = reader.fill_buf().map_err(|error| {
+            CommandError::usage(format!("cannot read {}: {error}", path.display()), "name a readable file")
+        })?;
+        if buffer.is_empty() {
+            return Ok(lines);
+        }
+        lines += buffer.iter().filter(|byte| **byte == b'\n').count() as u64;
+        let taken = buffer.len();
+        reader.consume(taken);
+    }
+}
+
+/// Shows what came of the lines, and remembers how far they were answered.
+struct Report {
+    progress: Progress,
+    resume: Option<Resume>,
+    outcomes: Option<BufWriter<File>>,
+    told: u64,
+}
+
+impl Report {
+    fn new(
+        args: &PublishArgs,
+        context: &Context,
+        total: Option<u64>,
+        resume: Option<Resume>,
+    ) -> Result<Self, CommandError> {
+        let create = |path: &PathBuf| {
+            let file = File::options().create(true).append(true).open(path);
+            file.map(BufWriter::new).map_err(|error| {
+                CommandError::usage(
+                    format!("cannot write {}: {error}", path.display()),
+                    "name another file with --outcomes",
+                )
+            })
+        };
+        let outcomes = args.outcomes.as_ref().map(create).transpose()?;
+        let progress = Progress::new("publish", "changes", total, context.output.is_json());
+        Ok(Self { progress, resume, outcomes, told: 0 })
+    }
+
+    fn take(&mut self, sent: Sent) -> Result<(), CommandError> {
+        match sent {
+            Sent::Answered { changes, reached, refused } => {
+                self.progress.add(changes);
+                refused.into_iter().try_for_each(|refused| self.refused(&refused))?;
+                self.resume.as_ref().map_or(Ok(()), |resume| resume.reached(reached))
+            }
+            Sent::Broken(broken) => {
+                self.tell(&broken.to_string());
+                self.keep(
+                    &json!({ "line": broken.line, "outcome": "broken", "field": broken.field, "message": broken.what }),
+                )
+            }
+        }
+    }
+
+    fn refused(&mut self, refused: &Json) -> Result<(), CommandError> {
+        let violations = refused["violations"].as_array().map_or(&[][..], Vec::as_slice);
+        let text = |json: &Json| json.as_str().unwrap_or_default().to_owned();
+        let reasons: Vec<String> = violations
+            .iter()
+            .map(|v| format!("{}: {} ({})", text(&v["field"]), text(&v["message"]), text(&v["rule"])))
+            .collect();
+        let reasons = if reasons.is_empty() { text(&refused["message"]) } else { reasons.join("; ") };
+        self.tell(&format!("line {}: {}: {reasons}", refused["line"], text(&refused["outcome"])));
+        self.keep(refused)
+    }
+
+    fn tell(&mut self, line: &str) {
+        self.told += 1;
+        match self.told {
+            ..=TOLD_MAX => eprintln!("hub: {line}"),
+            n if n == TOLD_MAX + 1 => eprintln!("hub: further lines are counted only; --outcomes FILE keeps them all"),
+            _ => {}
+        }
+    }
+
+    fn keep(&mut self, outcome: &Json) -> Result<(), CommandError> {
+        let Some(file) = &mut self.outcomes else { return Ok(()) };
+        writeln!(file, "{outcome}").and_then(|()| file.flush()).map_err(|error| {
+            CommandError::failed(
+                format!("the outcomes cannot be written: {error}"),
+                "name another file with --outcomes; repeating is safe",
+            )
+        })
+    }
+
+    fn end(self) {
+        self.progress.finish();
+    }
+}
+
+fn tally_json(tally: &Tally) -> Json {
+    json!({
+        "answered": tally.answered(),
+        "accepted": tally.accepted,
+        "duplicate": tally.duplicate,
+        "conflict": tally.conflict,
+        "rejected": tally.rejected,
+        "unauthorised": tally.unauthorised,
+        "broken": tally.broken,
+    })
+}
+
+fn tally_text(tally: &Tally, context: &Context) -> String {
+    let Tally { accepted, duplicate, conflict, rejected, unauthorised, broken } = tally;
+    let counts = format!(
+        "{accepted} accepted, {duplicate} duplicate, {conflict} conflict, {rejected} rejected, {unauthorised} unauthorised, {broken} broken lines"
+    );
+    if tally.refused() + broken == 0 { context.output.good(&counts) } else { context.output.bad(&counts) }
 }

@@ -3,9 +3,16 @@
 use std::fmt;
 
 use clap::Args;
+use wire::query::query_service_client::QueryServiceClient;
+use wire::query::search_request::Query as LookedFor;
+use wire::query::{NameBirth, NameCommune, ParcelSheet, SearchRequest, SearchResponse};
 
 use super::asking::{PurposeArgs, SubjectKind};
+use crate::answers::as_json;
 use crate::connection::ConnectionArgs;
+use crate::context::Context;
+use crate::error::{CommandError, Exit};
+use crate::output::Table;
 
 /// Arguments of `hub search`.
 #[derive(Clone, Args)]
@@ -48,4 +55,58 @@ impl fmt::Debug for SearchArgs {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("SearchArgs").field("kind", &self.kind).finish_non_exhaustive()
     }
+}
+
+/// Searches.
+///
+/// # Errors
+/// The hub refused or did not answer.
+pub async fn run(args: &SearchArgs, context: &Context) -> Result<Exit, CommandError> {
+    let channel = args.connection.connect(context, "portal/national").await?;
+    let request = SearchRequest {
+        kind: args.kind.name().to_owned(),
+        purpose: Some(args.purpose.wire()),
+        query: Some(args.looked_for()?),
+    };
+    let answer = QueryServiceClient::new(channel).search(request).await?.into_inner();
+    context.output.show(&as_json("hub.query.v1.SearchResponse", &answer), || told(&answer))?;
+    Ok(if answer.hits.is_empty() { Exit::Failed } else { Exit::Ok })
+}
+
+impl SearchArgs {
+    fn looked_for(&self) -> Result<LookedFor, CommandError> {
+        let list_version = self.list.clone().unwrap_or_default();
+        match (&self.name, &self.birth, &self.commune, &self.old_id, &self.sheet) {
+            (Some(name), Some(birth), ..) => {
+                Ok(LookedFor::NameBirth(NameBirth { full_name: name.clone(), birth_date: birth.clone() }))
+            }
+            (Some(name), None, Some(commune), ..) => Ok(LookedFor::NameCommune(NameCommune {
+                full_name: name.clone(),
+                commune_code: commune.clone(),
+                list_version,
+            })),
+            (None, _, _, Some(old_id), _) => Ok(LookedFor::OldId(old_id.clone())),
+            (None, _, Some(commune), None, Some(sheet)) => Ok(LookedFor::ParcelSheet(ParcelSheet {
+                commune_code: commune.clone(),
+                list_version,
+                sheet: sheet.clone(),
+            })),
+            _ => Err(CommandError::usage("a name alone finds too many", "add --birth or --commune")),
+        }
+    }
+}
+
+fn told(answer: &SearchResponse) -> String {
+    let mut names: Vec<&String> = answer.hits.iter().flat_map(|hit| hit.masked.keys()).collect();
+    names.sort();
+    names.dedup();
+    let mut table =
+        Table::new(std::iter::once("subject").chain(names.iter().map(|name| name.as_str())).chain(["records"]));
+    for hit in &answer.hits {
+        let masked = names.iter().map(|name| hit.masked.get(*name).cloned().unwrap_or_else(|| "-".to_owned()));
+        table.row(std::iter::once(hit.subject.clone()).chain(masked).chain([hit.records.to_string()]));
+    }
+    let more = if answer.more { "; more matched: say more" } else { "" };
+    let access = answer.basis.as_ref().map_or("-", |basis| basis.access_id.as_str());
+    format!("{}{} found{more}; access {access}\n", table.text(), answer.hits.len())
 }

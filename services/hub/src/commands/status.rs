@@ -1,8 +1,13 @@
 //! `hub status`: how far the hub is.
 
 use clap::Args;
+use wire::query::query_service_client::QueryServiceClient;
+use wire::query::{GetStatusRequest, GetStatusResponse};
 
+use crate::answers::{as_json, time_of};
 use crate::connection::ConnectionArgs;
+use crate::context::Context;
+use crate::error::{CommandError, Exit};
 
 /// Arguments of `hub status`.
 #[derive(Debug, Clone, Args)]
@@ -11,4 +16,44 @@ pub struct StatusArgs {
     /// Which hub, and as whom; by default as operator/ops.
     #[command(flatten)]
     pub connection: ConnectionArgs,
+}
+
+/// Shows how far the hub is.
+///
+/// # Errors
+/// The hub refused or did not answer.
+pub async fn run(args: &StatusArgs, context: &Context) -> Result<Exit, CommandError> {
+    let channel = args.connection.connect(context, "operator/ops").await?;
+    let status = QueryServiceClient::new(channel).get_status(GetStatusRequest {}).await?.into_inner();
+    context.output.show(&as_json("hub.query.v1.GetStatusResponse", &status), || told(&status))?;
+    Ok(Exit::Ok)
+}
+
+fn told(status: &GetStatusResponse) -> String {
+    let mut contracts: Vec<_> = status.contracts.iter().map(|(register, id)| format!("{register} {id}")).collect();
+    contracts.sort();
+    let entries = |stream: &str| -> u64 {
+        status.log_ends.iter().filter(|(name, _)| name.starts_with(stream)).map(|(_, end)| end).sum()
+    };
+    let lines = [
+        ("version", status.version.clone()),
+        ("log", status.log.clone()),
+        ("changes", entries("change/").to_string()),
+        ("refused changes", entries("rejected/").to_string()),
+        ("control entries", entries("control/").to_string()),
+        ("accesses", entries("access/").to_string()),
+        ("not yet folded", status.behind.to_string()),
+        ("store", status.store.clone()),
+        ("records", status.records.to_string()),
+        ("mentions", status.mentions.to_string()),
+        ("persons", status.subjects_persons.to_string()),
+        ("parcels", status.subjects_parcels.to_string()),
+        ("parked", status.parked.to_string()),
+        ("digest", status.digest.clone()),
+        ("fold version", status.fold_version.to_string()),
+        ("model epoch", status.model_epoch.to_string()),
+        ("last cut", time_of(status.last_cut.as_ref())),
+        ("contracts", contracts.join(", ")),
+    ];
+    lines.iter().map(|(name, value)| format!("{name:<16} {value}\n")).collect()
 }

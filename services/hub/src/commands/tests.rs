@@ -82,7 +82,7 @@ fn the_other_commands_take_their_usual_lines() {
     parse::<status::StatusArgs>("--endpoint https://hub:7443 --as auditor/main").expect("status");
     assert!(parse::<status::StatusArgs>("--cert a.pem").is_err(), "a certificate needs its key");
     parse::<views::ViewsArgs>("verify --store sled").expect("views");
-    parse::<units::UnitsArgs>("import a.csv b.csv --reason reform").expect("units");
+    parse::<units::UnitsArgs>("import a.csv b.csv --list-version 2025-07-01 --reason reform").expect("units");
     for line in ["list", "show civil", "register a.binpb --reason new", "check a.binpb", "export --dir out"] {
         parse::<contracts::ContractsArgs>(line).expect(line);
     }

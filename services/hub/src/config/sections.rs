@@ -28,7 +28,7 @@ section! {
         trust_domain: String = "hub.test".to_owned(), Text;
         /// Name of this hub's log in signed receipts and checkpoints. Never change it once receipts were given.
         origin: String = "hub.test/log".to_owned(), Text;
-        /// Administrative unit lists (as `hub units import` takes) to load when the log is created.
+        /// Administrative unit lists to load when the log is created: files that `hub units import --out` wrote, oldest first.
         unit_lists: Vec<PathBuf> = Vec::new(), Any;
     }
 }
@@ -38,7 +38,7 @@ section! {
     Grpc "grpc" {
         /// Address and port to listen on.
         listen: SocketAddr = loopback(7443), Any;
-        /// Largest message taken.
+        /// Largest message that queries and administration take. A publisher's batch has a bound of its own: 8 MiB.
         message_bytes_max: u32 = 16 << 20, whole(64 * KIB, 256 * MIB, "bytes");
         /// Open connections; further peers are dropped.
         connections_max: u32 = 4096, whole(1, 65_536, "connections");
@@ -79,14 +79,8 @@ section! {
         access_partitions: u32 = 8, whole(1, 256, "partitions");
         /// Size of one segment file.
         segment_bytes: u64 = 256 << 20, whole(MIB, 4 * GIB, "bytes");
-        /// Most entries that are made durable together.
-        group_commit_entries_max: u32 = 16_384, whole(1, 1_048_576, "entries");
-        /// Most bytes that are made durable together.
-        group_commit_bytes_max: u64 = 16 << 20, whole(64 * KIB, GIB, "bytes");
-        /// Longest wait for more entries before a group is made durable; 0 writes what is there.
-        group_commit_delay_us: u64 = 0, whole(0, 100_000, "microseconds");
-        /// Interval of cuts while anything moves.
-        cut_interval_ms: u64 = 1_000, whole(10, 1_000, "milliseconds");
+        /// Bytes after which what is made durable together takes no more; bounds the wait for a flush.
+        group_commit_bytes_max: u64 = 4 << 20, whole(64 * KIB, 16 * MIB, "bytes");
         /// How long access entries are kept.
         access_retention_days: u32 = 1_826, whole(1, 36_500, "days");
     }
@@ -101,21 +95,15 @@ section! {
         cache_bytes: u64 = 256 << 20, whole(8 * MIB, 1024 * GIB, "bytes");
         /// Most records that the fold commits together.
         batch_records: u32 = 4_096, whole(1, 65_536, "records");
-        /// Longest wait before the fold commits what it has.
-        batch_ms: u64 = 10, whole(1, 10_000, "milliseconds");
     }
 }
 
 section! {
     /// What one caller may take.
     Limits "limits" {
-        /// Changes of one batch.
-        batch_changes_max: u32 = 10_000, whole(1, 100_000, "changes");
-        /// Bytes of one batch.
-        batch_bytes_max: u64 = 8 << 20, whole(64 * KIB, 128 * MIB, "bytes");
         /// Batches of one connection that are not answered yet; then the hub stops reading.
         batches_in_flight: u32 = 8, whole(1, 1024, "batches");
-        /// Queries that run at the same time; further ones wait.
+        /// Queries that wait for their turn; a further one is refused, and may be repeated.
         queries_max: u32 = 256, whole(1, 65_536, "queries");
     }
 }

@@ -1,0 +1,201 @@
+//! `hub.admin.v1`: contracts, administrative units, policies, verification.
+//!
+//! Every command is a control entry with who and why, and is answered when it has been folded: what it says is in force then. Commands go one
+//! by one, so that each is checked against what the one before it left.
+
+mod contracts;
+mod error;
+mod policies;
+mod units;
+mod verify;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use access::HubAction;
+use ingest::{Clock, Salts, append_control, system_clock, system_salts};
+use projection::state::ControlState;
+use record::control::{Control, Order};
+use record::{Index, Partition, Stream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tonic::{Request, Response, Status};
+use views::runtime::ViewsHandle;
+use wire::admin::admin_service_server::AdminService;
+use wire::admin::{
+    GetContractRequest, GetContractResponse, ImportUnitsRequest, ImportUnitsResponse, ListContractsRequest,
+    ListContractsResponse, ListUnitsRequest, ListUnitsResponse, PutPolicyRequest, PutPolicyResponse,
+    PutProceduresRequest, PutProceduresResponse, RegisterContractRequest, RegisterContractResponse, VerifyViewsRequest,
+};
+
+use error::Error;
+
+/// Longest reason, in bytes, inclusive.
+const REASON_BYTES_MAX: usize = 1_024;
+/// Longest wait for the fold; a rebuild of the views takes longer, and is told.
+const FOLD_WAIT: Duration = Duration::from_secs(30);
+
+/// The handlers.
+#[derive(Clone)]
+pub(crate) struct Admin(Arc<Inner>);
+
+struct Inner {
+    handle: ViewsHandle,
+    clock: Clock,
+    salts: Salts,
+    /// Where verifications fold.
+    scratch: PathBuf,
+    /// One command at a time.
+    command: Arc<Semaphore>,
+    /// One verification at a time.
+    verification: Arc<Semaphore>,
+    stopping: watch::Receiver<bool>,
+}
+
+/// A command that has been let in: who, why, and the turn.
+struct Turn {
+    actor: String,
+    reason: String,
+    _turn: OwnedSemaphorePermit,
+}
+
+impl Admin {
+    pub(crate) fn new(handle: ViewsHandle, scratch: PathBuf, stopping: watch::Receiver<bool>) -> Self {
+        let (command, verification) = (Arc::new(Semaphore::new(1)), Arc::new(Semaphore::new(1)));
+        Self(Arc::new(Inner {
+            handle,
+            clock: system_clock(),
+            salts: system_salts(),
+            scratch,
+            command,
+            verification,
+            stopping,
+        }))
+    }
+}
+
+impl Inner {
+    fn control(&self) -> Arc<ControlState> {
+        self.handle.control.load_full()
+    }
+
+    fn permit<T>(&self, request: &Request<T>, action: HubAction) -> Result<String, Error> {
+        let caller = caller_of(request)?;
+        self.handle.access.load().permit_hub(&caller, action)?;
+        Ok(caller)
+    }
+
+    /// Lets a command in: checked, in its turn, and with everything folded that was ordered before.
+    async fn turn<T>(&self, request: &Request<T>, action: HubAction, reason: &str) -> Result<Turn, Error> {
+        let actor = self.permit(request, action)?;
+        if reason.is_empty() || reason.len() > REASON_BYTES_MAX || reason.chars().any(char::is_control) {
+            return Err(Error::Reason);
+        }
+        let turn = self.command.clone().acquire_owned().await.map_err(|_| Error::Stopping)?;
+        self.folded(self.handle.log.ends().get(Stream::Control, Partition(0))).await?;
+        Ok(Turn { actor, reason: reason.to_owned(), _turn: turn })
+    }
+
+    /// Writes the order and waits until it counts.
+    async fn order(&self, turn: &Turn, order: Order) -> Result<(), Error> {
+        let name = order.name();
+        let control = Control { actor: turn.actor.clone(), reason: turn.reason.clone(), order };
+        let position = append_control(&self.handle.log, &control, &self.clock, &self.salts).await?;
+        tracing::info!(order = name, actor = %turn.actor, index = position.index.0, "an order was written");
+        self.folded(position.index.next()).await?;
+        let state = self.control();
+        match state.void.iter().find(|void| void.index == position.index) {
+            Some(void) => Err(Error::Void { reason: void.reason.clone() }),
+            None => Ok(()),
+        }
+    }
+
+    /// Waits until the fold has passed every control entry below `end`.
+    async fn folded(&self, end: Index) -> Result<(), Error> {
+        let mut folded = self.handle.folded.clone();
+        let mut status = self.handle.status.clone();
+        let mut stopping = self.stopping.clone();
+        tokio::select! {
+            reached = folded.wait_for(|positions| positions.get(Stream::Control, Partition(0)) >= end) => {
+                reached.map(|_| ()).map_err(|_| Error::FoldStopped)
+            }
+            _ = status.wait_for(|status| status.stopped.is_some()) => Err(Error::FoldStopped),
+            _ = stopping.wait_for(|stopping| *stopping) => Err(Error::Stopping),
+            () = tokio::time::sleep(FOLD_WAIT) => Err(Error::CatchingUp),
+        }
+    }
+}
+
+fn caller_of<T>(request: &Request<T>) -> Result<String, Error> {
+    let principal = identity::principal_of(request).map_err(|_| Error::NoPrincipal)?;
+    Ok(principal.spiffe().to_owned())
+}
+
+/// Runs what takes longer than a look-up on a thread of its own.
+async fn on_a_thread<T: Send + 'static>(work: impl FnOnce() -> Result<T, Error> + Send + 'static) -> Result<T, Error> {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(result) => result,
+        Err(panic) => {
+            tracing::error!(%panic, "a command ended in a panic");
+            Err(Error::Internal)
+        }
+    }
+}
+
+#[tonic::async_trait]
+impl AdminService for Admin {
+    type VerifyViewsStream = verify::Responses;
+
+    async fn register_contract(
+        &self,
+        request: Request<RegisterContractRequest>,
+    ) -> Result<Response<RegisterContractResponse>, Status> {
+        Ok(Response::new(contracts::register(&self.0, request).await?))
+    }
+
+    async fn list_contracts(
+        &self,
+        request: Request<ListContractsRequest>,
+    ) -> Result<Response<ListContractsResponse>, Status> {
+        caller_of(&request)?;
+        Ok(Response::new(contracts::list(&self.0)))
+    }
+
+    async fn get_contract(
+        &self,
+        request: Request<GetContractRequest>,
+    ) -> Result<Response<GetContractResponse>, Status> {
+        caller_of(&request)?;
+        Ok(Response::new(contracts::get(&self.0, request.into_inner()).await?))
+    }
+
+    async fn import_units(
+        &self,
+        request: Request<ImportUnitsRequest>,
+    ) -> Result<Response<ImportUnitsResponse>, Status> {
+        Ok(Response::new(units::import(&self.0, request).await?))
+    }
+
+    async fn list_units(&self, request: Request<ListUnitsRequest>) -> Result<Response<ListUnitsResponse>, Status> {
+        caller_of(&request)?;
+        Ok(Response::new(units::list(&self.0)))
+    }
+
+    async fn put_policy(&self, request: Request<PutPolicyRequest>) -> Result<Response<PutPolicyResponse>, Status> {
+        Ok(Response::new(policies::put_policy(&self.0, request).await?))
+    }
+
+    async fn put_procedures(
+        &self,
+        request: Request<PutProceduresRequest>,
+    ) -> Result<Response<PutProceduresResponse>, Status> {
+        Ok(Response::new(policies::put_procedures(&self.0, request).await?))
+    }
+
+    async fn verify_views(
+        &self,
+        request: Request<VerifyViewsRequest>,
+    ) -> Result<Response<Self::VerifyViewsStream>, Status> {
+        Ok(Response::new(verify::start(&self.0, request)?))
+    }
+}

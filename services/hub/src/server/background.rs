@@ -1,0 +1,75 @@
+//! What goes on beside requests: health, and the retention of access entries.
+
+use std::time::Duration;
+
+use event_log::EventLog;
+use record::Timestamp;
+use telemetry::Readiness;
+use tokio::sync::watch;
+use tonic_health::ServingStatus;
+use tonic_health::server::HealthReporter;
+
+use crate::error::told;
+
+/// Between two looks for access entries that are past their retention.
+const RETENTION_LOOK: Duration = Duration::from_secs(3_600);
+const DAY_US: i64 = 86_400_000_000;
+const SERVICES: [&str; 4] = [
+    "",
+    wire::ingest::ingest_service_server::SERVICE_NAME,
+    wire::query::query_service_server::SERVICE_NAME,
+    wire::admin::admin_service_server::SERVICE_NAME,
+];
+
+/// Tells health checks and `/readyz` whether the hub serves: from the first failed write on it does not, since no answer could be made durable.
+pub(super) async fn tell_health(
+    health: HealthReporter,
+    readiness: Readiness,
+    mut writable: watch::Receiver<bool>,
+    mut stopping: watch::Receiver<bool>,
+) {
+    loop {
+        let takes = *writable.borrow_and_update();
+        if takes {
+            readiness.ready()
+        } else {
+            readiness.not_ready("the log takes nothing")
+        }
+        tell(&health, if takes { ServingStatus::Serving } else { ServingStatus::NotServing }).await;
+        tokio::select! {
+            changed = writable.changed() => if changed.is_err() { break },
+            _ = stopping.wait_for(|stopping| *stopping) => break,
+        }
+    }
+    readiness.not_ready("stopping");
+    tell(&health, ServingStatus::NotServing).await;
+}
+
+async fn tell(health: &HealthReporter, status: ServingStatus) {
+    for service in SERVICES {
+        health.set_service_status(service, status).await;
+    }
+}
+
+/// Lets go of access entries that are past their retention.
+pub(super) async fn retain(log: EventLog, days: u32, mut stopping: watch::Receiver<bool>) {
+    loop {
+        let before = Timestamp((ingest::system_clock())().0.saturating_sub(i64::from(days) * DAY_US));
+        let looked = {
+            let log = log.clone();
+            tokio::task::spawn_blocking(move || log.retain_access(before)).await
+        };
+        match looked {
+            Ok(Ok(0)) => {}
+            Ok(Ok(segments)) => tracing::info!(segments, days, "access entries past their retention were let go of"),
+            Ok(Err(error)) => {
+                tracing::warn!(error = %told(&error), "access entries past their retention are still there")
+            }
+            Err(panic) => tracing::error!(%panic, "the retention of access entries ended in a panic"),
+        }
+        tokio::select! {
+            () = tokio::time::sleep(RETENTION_LOOK) => {}
+            _ = stopping.wait_for(|stopping| *stopping) => return,
+        }
+    }
+}
