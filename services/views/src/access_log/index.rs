@@ -84,6 +84,10 @@ impl AccessIndex {
     pub(super) fn open(log: &EventLog, dir: &Path, options: &AccessLogOptions) -> Result<Self, StartError> {
         match Self::resume(log, dir, options) {
             Ok(index) => return Ok(index),
+            // The log's own trouble is not the index's: only an index that is ahead of the log is of another one.
+            Err(AccessLogError::Read(error)) if !matches!(*error, ReadError::BeyondEnd { .. }) => {
+                return Err(AccessLogError::Read(error).into());
+            }
             Err(error) => {
                 if dir.exists() {
                     tracing::warn!(%error, "the access index is discarded and built again from the log");
