@@ -3,7 +3,7 @@
 use clap::{Parser, Subcommand};
 
 use crate::commands::{
-    accesses, bench, check, completions, config, contracts, dev_certs, get, publish, quality, rejected, search,
+    accesses, bench, check, completions, config, contracts, demo, dev_certs, get, publish, quality, rejected, search,
     serve, status, units, views,
 };
 use crate::context::{Context, GlobalArgs};
@@ -40,6 +40,8 @@ pub enum Command {
     Serve(serve::ServeArgs),
     /// Send record changes of one register
     Publish(publish::PublishArgs),
+    /// Show the whole main job on a synthetic nation: published, linked, queried, replayed
+    Demo(demo::DemoArgs),
     /// Ask for one subject's attributes, each with its source
     Get(get::GetArgs),
     /// Check every item of a public service: available, or what is missing
@@ -79,6 +81,7 @@ impl Command {
         match self {
             Self::Serve(args) => serve::run(args, context).await,
             Self::Publish(args) => publish::run(args, context).await,
+            Self::Demo(args) => demo::run(args, context).await,
             Self::Get(args) => get::run(args, context).await,
             Self::Check(args) => check::run(args, context).await,
             Self::Search(args) => search::run(args, context).await,

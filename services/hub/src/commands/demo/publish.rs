@@ -1,0 +1,154 @@
+//! Four publishers, each over its own mutual TLS connection, streaming batches.
+
+use nation::{Nation, PublishedChange, REGISTERS};
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
+use wire::ingest::ingest_service_client::IngestServiceClient;
+use wire::ingest::outcome::Outcome;
+use wire::ingest::{Batch, BatchResult, Change, DeclareExpectedRequest, Operation, PublishRequest};
+
+use super::Demo;
+use crate::error::CommandError;
+use crate::progress::Progress;
+
+const BATCH_CHANGES: usize = 500;
+const BATCHES_QUEUED: usize = 8;
+
+/// What came of the changes at the door.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Published {
+    pub(super) published: u64,
+    pub(super) accepted: u64,
+    pub(super) rejected: u64,
+    pub(super) duplicate: u64,
+    pub(super) conflict: u64,
+    pub(super) unauthorised: u64,
+    /// Accepted changes that break soft rules.
+    pub(super) with_findings: u64,
+}
+
+impl Published {
+    fn count(&mut self, result: &BatchResult) {
+        for outcome in &result.outcomes {
+            self.published += 1;
+            match &outcome.outcome {
+                Some(Outcome::Accepted(a)) => {
+                    self.accepted += 1;
+                    self.with_findings += u64::from(!a.findings.is_empty());
+                }
+                Some(Outcome::Duplicate(_)) => self.duplicate += 1,
+                Some(Outcome::Conflict(_)) => self.conflict += 1,
+                Some(Outcome::Rejected(_)) => self.rejected += 1,
+                Some(Outcome::Unauthorised(_)) | None => self.unauthorised += 1,
+            }
+        }
+    }
+
+    fn add(&mut self, other: Self) {
+        self.published += other.published;
+        self.accepted += other.accepted;
+        self.rejected += other.rejected;
+        self.duplicate += other.duplicate;
+        self.conflict += other.conflict;
+        self.unauthorised += other.unauthorised;
+        self.with_findings += other.with_findings;
+    }
+}
+
+/// Every register says how many objects it should hold.
+pub(super) async fn declare_expected(demo: &Demo, nation: &Nation) -> Result<(), CommandError> {
+    for register in REGISTERS {
+        let mut client = IngestServiceClient::new(demo.connect(&format!("register/{register}")).await?);
+        for expected in nation.expected().into_iter().filter(|e| e.register == register) {
+            let request = DeclareExpectedRequest {
+                register: expected.register.to_string(),
+                record_type: expected.record_type.to_string(),
+                commune: expected.commune.to_string(),
+                objects: expected.objects,
+            };
+            client.declare_expected(request).await?;
+        }
+    }
+    Ok(())
+}
+
+/// Publishes everything, all registers at once.
+pub(super) async fn publish(demo: &Demo, nation: &Nation) -> Result<Published, CommandError> {
+    let total: usize = REGISTERS.iter().map(|r| nation.changes(r).len()).sum();
+    let progress = Progress::new("publish", "changes", Some(total as u64), demo.quiet);
+    let one = |register: &'static str| register_stream(demo, nation, register, &progress);
+    let (a, b, c, d) = tokio::join!(one(REGISTERS[0]), one(REGISTERS[1]), one(REGISTERS[2]), one(REGISTERS[3]));
+    let mut all = Published::default();
+    for published in [a?, b?, c?, d?] {
+        all.add(published);
+    }
+    progress.finish();
+    Ok(all)
+}
+
+async fn register_stream(
+    demo: &Demo,
+    nation: &Nation,
+    register: &'static str,
+    progress: &Progress,
+) -> Result<Published, CommandError> {
+    let channel = demo.connect(&format!("register/{register}")).await?;
+    let mut client = IngestServiceClient::new(channel).max_decoding_message_size(ingest::RESPONSE_BYTES_MAX);
+    let (sender, batches) = mpsc::channel::<PublishRequest>(BATCHES_QUEUED);
+    let send = async {
+        let mut changes = nation.changes(register);
+        for sequence in 0.. {
+            let batch: Vec<PublishedChange> = changes.by_ref().take(BATCH_CHANGES).collect();
+            let Some(last) = batch.last() else { break };
+            let published_at = Some(time(last.published_at));
+            let changes = batch.into_iter().map(change).collect();
+            let batch = Batch { sequence, register: register.to_owned(), published_at, changes, register_epoch: 0 };
+            if sender.send(PublishRequest { batch: Some(batch) }).await.is_err() {
+                // The hub ended the stream: the reader below has the reason.
+                break;
+            }
+        }
+        drop(sender);
+    };
+    let receive = async {
+        let mut published = Published::default();
+        let mut answers = client.publish(ReceiverStream::new(batches)).await?.into_inner();
+        while let Some(answer) = answers.message().await? {
+            if let Some(result) = &answer.result {
+                published.count(result);
+                progress.add(result.outcomes.len() as u64);
+            }
+        }
+        Ok::<_, CommandError>(published)
+    };
+    let ((), published) = tokio::join!(send, receive);
+    published
+}
+
+fn change(change: PublishedChange) -> Change {
+    let operation = match change.operation {
+        nation::Operation::Upsert => Operation::Upsert,
+        nation::Operation::Retract => Operation::Retract,
+    };
+    Change {
+        record_id: change.record_id,
+        version: change.version,
+        operation: operation.into(),
+        record_type: change.record_type.to_owned(),
+        effective_at: Some(time(change.effective_at)),
+        registered_at: Some(time(change.registered_at)),
+        replaces: change.replaces,
+        agency: change.agency,
+        legal_basis: change.legal_basis.to_owned(),
+        reason: change.reason.to_owned(),
+        payload: change.payload.into(),
+        traceparent: String::new(),
+    }
+}
+
+fn time(micros: i64) -> prost_types::Timestamp {
+    prost_types::Timestamp {
+        seconds: micros.div_euclid(1_000_000),
+        nanos: (micros.rem_euclid(1_000_000) * 1_000) as i32,
+    }
+}

@@ -1,0 +1,128 @@
+//! The view at a cut is a function of each record's own sequence and the control sequence: nothing else enters.
+
+mod support;
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use record::{MentionId, Pseudonym};
+use support::*;
+use tempfile::tempdir;
+use view_store::StoreKind;
+
+/// A small generator of chance for the orders that are tried; xorshift64*.
+struct Chance(u64);
+
+impl Chance {
+    fn below(&mut self, n: usize) -> usize {
+        self.0 ^= self.0 >> 12;
+        self.0 ^= self.0 << 25;
+        self.0 ^= self.0 >> 27;
+        (self.0.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 33) as usize % n
+    }
+}
+
+/// The changes in another interleaving: each record's own order is kept, and the late contract comes anywhere.
+fn interleave(nation: &NationLog, chance: &mut Chance) -> Vec<Bytes> {
+    let mut by_record: BTreeMap<Pseudonym, Vec<&Bytes>> = BTreeMap::new();
+    for change in &nation.changes {
+        by_record.entry(change.record).or_default().push(&change.bytes);
+    }
+    let mut order: Vec<Pseudonym> = nation.changes.iter().map(|c| c.record).collect();
+    for i in (1..order.len()).rev() {
+        order.swap(i, chance.below(i + 1));
+    }
+    let mut next: BTreeMap<Pseudonym, usize> = BTreeMap::new();
+    let mut out: Vec<Bytes> = Vec::with_capacity(order.len() + 1);
+    for record in order {
+        let at = next.entry(record).or_default();
+        out.push(by_record[&record][*at].clone());
+        *at += 1;
+    }
+    let at = chance.below(out.len() + 1);
+    out.insert(at, nation.late_contract.clone());
+    nation.prefix.iter().cloned().chain(out).collect()
+}
+
+struct Outcome {
+    digest: String,
+    totals: views::fold::Totals,
+    subjects: BTreeMap<MentionId, MentionId>,
+    counters: Vec<(Vec<u8>, Vec<u8>)>,
+}
+
+async fn fold_in_order(entries: Vec<Bytes>, store: StoreKind, chance: &mut Chance) -> Outcome {
+    let dir = tempdir().expect("a folder");
+    let log = log(&dir.path().join("log"));
+    append(&log, entries).await;
+    let views = dir.path().join("views");
+    let mut fold = open_fold(&views, store, &log);
+    loop {
+        let (batch, crash_after) = (1 + chance.below(700), 1 + chance.below(6));
+        if fold_batches(&mut fold, &log, batch, crash_after) {
+            break;
+        }
+        // Dropped without a word, as a killed process would; the store then redoes what it must.
+        drop(fold);
+        fold = open_fold(&views, store, &log);
+    }
+    let outcome = Outcome {
+        digest: fold.digest().digest().to_string(),
+        totals: fold.totals(),
+        subjects: subjects(&fold),
+        counters: counters(&fold),
+    };
+    fold.close().expect("the store closes");
+    log.close().await;
+    outcome
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn interleaving_batches_crashes_and_stores_do_not_reach_the_views() {
+    let nation = nation_log(60, 11);
+    let mut chance = Chance(0x9e37_79b9_7f4a_7c15);
+    let mut first: Option<Outcome> = None;
+    for round in 0..8 {
+        let store = if round % 2 == 0 { StoreKind::Fjall } else { StoreKind::Sled };
+        let outcome = fold_in_order(interleave(&nation, &mut chance), store, &mut chance).await;
+        assert!(outcome.totals.persons >= 60 && outcome.totals.waiting == 0, "{:?}", outcome.totals);
+        if let Some(first) = &first {
+            assert_eq!(outcome.subjects, first.subjects, "round {round}");
+            assert_eq!(outcome.counters, first.counters, "round {round}");
+            assert_eq!(outcome.totals, first.totals, "round {round}");
+            assert_eq!(outcome.digest, first.digest, "round {round}");
+        }
+        first.get_or_insert(outcome);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn links_of_a_nation_are_precise_and_nearly_complete() {
+    let nation = nation_log(3000, 1);
+    let dir = tempdir().expect("a folder");
+    let log = log(&dir.path().join("log"));
+    let mut entries = nation.prefix.clone();
+    entries.push(nation.late_contract.clone());
+    entries.extend(nation.changes.iter().map(|c| c.bytes.clone()));
+    append(&log, entries).await;
+    let mut fold = open_fold(&dir.path().join("views"), StoreKind::Fjall, &log);
+    fold_all(&mut fold, &log);
+    let subjects = subjects(&fold);
+    let truth: BTreeMap<MentionId, nation::TrueSubject> =
+        nation.changes.iter().filter(|c| c.live).flat_map(|c| c.truth.iter().copied()).collect();
+    assert_eq!(truth.keys().collect::<Vec<_>>(), subjects.keys().collect::<Vec<_>>(), "live mentions");
+    let pairs = |sizes: Vec<u64>| sizes.into_iter().map(|n| n * (n - 1) / 2).sum::<u64>();
+    let mut together: BTreeMap<(MentionId, nation::TrueSubject), u64> = BTreeMap::new();
+    let mut by_subject: BTreeMap<MentionId, u64> = BTreeMap::new();
+    let mut by_truth: BTreeMap<nation::TrueSubject, u64> = BTreeMap::new();
+    for (mention, subject) in &subjects {
+        *together.entry((*subject, truth[mention])).or_default() += 1;
+        *by_subject.entry(*subject).or_default() += 1;
+        *by_truth.entry(truth[mention]).or_default() += 1;
+    }
+    let right = pairs(together.into_values().collect());
+    let (linked, real) = (pairs(by_subject.into_values().collect()), pairs(by_truth.into_values().collect()));
+    println!("pairs: right {right}, linked {linked}, real {real}; {:?}", fold.totals());
+    assert!(right * 1000 >= linked * 999, "precision {right}/{linked}");
+    assert!(right * 100 >= real * 97, "recall {right}/{real}");
+}
