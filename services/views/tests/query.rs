@@ -243,8 +243,10 @@ async fn a_publisher_reads_its_own_write() {
         json["previous_personal_ids"] = json!([]);
         let place = hub.append(&[Record::new("population", "residence", &format!("P-{round}")).with(json)]).await[0];
         let min_positions = vec![MinPosition { partition: place.partition.0.into(), index: place.index.0 }];
-        let request = GetSubjectRequest { min_positions, ..by_personal_id(&id, &["full_name"]) };
-        assert_eq!(subject_of(hub.get(NATIONAL, request).await).records, 1);
+        let request = GetSubjectRequest { min_positions, ..by_personal_id(&id, &["personal_id"]) };
+        let ids = attribute(&subject_of(hub.get(NATIONAL, request).await), "personal_id");
+        let sources = ids.value.iter().chain(&ids.competing).filter_map(|v| v.source.as_ref());
+        assert!(sources.map(|s| s.position.clone()).any(|p| p == place.to_string()), "the write is in the answer");
     }
     let beyond = vec![MinPosition { partition: 0, index: 1 << 40 }];
     let request = GetSubjectRequest { min_positions: beyond, ..by_personal_id(ID, &["full_name"]) };
