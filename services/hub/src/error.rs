@@ -99,6 +99,16 @@ impl From<tonic::Status> for CommandError {
     /// The hub's messages say what to do themselves; the code decides how the process ends.
     fn from(status: tonic::Status) -> Self {
         use tonic::Code;
+        // The hub's own answers have no cause: this one was made here, because the connection broke or never was.
+        if std::error::Error::source(&status).is_some() {
+            let what_to_do = "check that the hub runs and that --endpoint and the certificates fit";
+            return Self::new(
+                Exit::Unreachable,
+                "unavailable",
+                format!("the connection to the hub broke: {}", told(&status)),
+                what_to_do,
+            );
+        }
         let (exit, reason, what_to_do) = match status.code() {
             Code::Unavailable => (
                 Exit::Unreachable,

@@ -2,7 +2,6 @@
 
 use std::path::Path;
 
-use prost::Message as _;
 use protox::file::{ChainFileResolver, File, FileResolver, GoogleFileResolver, IncludeFileResolver};
 
 /// The texts that `hub contracts export` writes.
@@ -47,7 +46,8 @@ fn compile(resolver: ChainFileResolver, files: &[&str]) -> Result<Vec<u8>, proto
     let mut compiler = protox::Compiler::with_file_resolver(resolver);
     compiler.include_source_info(true).include_imports(true);
     compiler.open_files(files)?;
-    Ok(compiler.file_descriptor_set().encode_to_vec())
+    // As bytes: the typed form would lose the options.
+    Ok(compiler.encode_file_descriptor_set())
 }
 
 #[cfg(test)]
@@ -56,7 +56,10 @@ mod tests {
 
     #[test]
     fn the_kinds_compile() {
-        assert!(kinds().len() > 1_000);
+        let kinds = kinds();
+        let pool = prost_reflect::DescriptorPool::decode(kinds.as_slice()).expect("a descriptor set");
+        let person = pool.get_message_by_name("hub.kind.v1.Person").expect("a kind");
+        assert!(person.options().extensions().next().is_some(), "the options of the hub are kept");
     }
 
     #[test]

@@ -128,7 +128,7 @@ section! {
         /// How log lines look.
         log_format: String = "text".to_owned(), OneOf(&["text", "json"]);
         /// What is logged: a level, or directives such as "info,ingest=debug".
-        log_filter: String = "info".to_owned(), Text;
+        log_filter: String = "info,fjall=warn,lsm_tree=warn,sled=warn".to_owned(), Text;
         /// Where traces, metrics and logs go by OTLP/gRPC.
         otlp_endpoint: Option<String> = None, Optional { example: "\"http://127.0.0.1:4317\"" };
         /// Share of traces that begin here and are recorded. A publisher's own decision comes first.

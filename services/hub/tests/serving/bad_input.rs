@@ -40,7 +40,7 @@ fn a_broken_csv_line_is_told_and_its_neighbours_go_on() {
     let mut paths = std::collections::BTreeSet::new();
     deaths.iter().for_each(|death| leaves("", &death["record"], &mut paths));
     let mut csv = csv::Writer::from_path(dir.path().join("deaths.csv")).expect("writable");
-    let envelope = ["record_id", "version", "effective_at"];
+    let envelope = ["record_id", "version", "effective_at", "registered_at", "agency"];
     csv.write_record(envelope.iter().copied().chain(paths.iter().map(String::as_str))).expect("a row");
     let row = |death: &Value| -> Vec<String> {
         let outer = envelope.iter().map(|key| cell(&death[*key]));
