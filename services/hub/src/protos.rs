@@ -4,12 +4,15 @@ use std::path::Path;
 
 use protox::file::{ChainFileResolver, File, FileResolver, GoogleFileResolver, IncludeFileResolver};
 
-/// The texts that `hub contracts export` writes.
-struct Exported;
+/// The texts that `hub contracts export` writes; without those of registers when these are to come from a publisher.
+struct Exported {
+    registers: bool,
+}
 
 impl FileResolver for Exported {
     fn open_file(&self, name: &str) -> Result<File, protox::Error> {
-        let text = contract::export().iter().find(|(path, _)| *path == name);
+        let has = |path: &str| path == name && (self.registers || !path.starts_with("hub/register/"));
+        let text = contract::export().iter().find(|(path, _)| has(path));
         let (_, text) = text.ok_or_else(|| protox::Error::file_not_found(name))?;
         File::from_source(name, text)
     }
@@ -23,7 +26,7 @@ pub fn kinds() -> Vec<u8> {
     let files: Vec<&str> =
         contract::export().iter().map(|(path, _)| *path).filter(|path| path.starts_with("hub/kind/")).collect();
     let mut chain = ChainFileResolver::new();
-    chain.add(Exported);
+    chain.add(Exported { registers: false });
     chain.add(GoogleFileResolver::new());
     compile(chain, &files).expect("the kinds that are built in compile")
 }
@@ -35,10 +38,12 @@ pub fn kinds() -> Vec<u8> {
 /// What the compiler says, with file and line.
 pub fn register(include: &Path, file: &str) -> Result<Vec<u8>, protox::Error> {
     let mut chain = ChainFileResolver::new();
-    // The hub's own files first: a publisher's old copy must not stand in for them.
-    chain.add(Exported);
+    // The hub's own files first: a publisher's old copy must not stand in for them. Of registers the publisher's come first, also of those
+    // that are built in: they are what is to be registered.
+    chain.add(Exported { registers: false });
     chain.add(GoogleFileResolver::new());
     chain.add(IncludeFileResolver::new(include.to_owned()));
+    chain.add(Exported { registers: true });
     compile(chain, &[file])
 }
 

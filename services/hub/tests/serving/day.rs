@@ -117,7 +117,7 @@ fn a_register_that_comes_at_run_time_is_published_and_asked_for() {
     let published = hub.json(&["publish", "--register", "population", "population.ndjson"]);
     assert_eq!(published["accepted"], 200, "{published}");
     assert_eq!(hub.folded()["records"], 200);
-    let id = lines.iter().find_map(|line| line["record"]["person"]["personal_id"].as_str().filter(|id| id.len() == 12));
+    let id = lines.iter().find_map(|line| line["record"]["personal_id"].as_str().filter(|id| id.len() == 12));
     let id = id.unwrap_or_else(|| panic!("a personal number: {}", lines[0]));
     let got = hub.json(&[
         "get",
