@@ -250,10 +250,14 @@ impl Head {
         }
     }
 
-    /// Whether the record breaks any rule, as "clean" counts it.
+    /// Whether the record breaks any rule, as "clean" counts it: what is missing counts under "sufficient", and what came late
+    /// under "alive".
     pub fn violated(&self) -> bool {
+        let counts = |f: &HeadFinding| !matches!(f.group.as_str(), "missing" | "stale");
         let conflict = self.versions.iter().any(|v| v.row.conflicts > 0);
-        conflict || matches!(self.linked, Linked::Unreadable { .. }) || self.facts().is_some_and(|f| !f.findings.is_empty())
+        conflict
+            || matches!(self.linked, Linked::Unreadable { .. })
+            || self.facts().is_some_and(|f| f.findings.iter().any(counts))
     }
 
     /// The encoding in the store.
@@ -420,7 +424,19 @@ impl Facts {
             let (rule, field, group) = (r.text()?.to_owned(), r.text()?.to_owned(), r.text()?.to_owned());
             findings.push(HeadFinding { rule, field, group });
         }
-        Ok(Self { version, record_type, agency, unit, promise_seconds, required, filled, mentions, distinct, relations, findings })
+        Ok(Self {
+            version,
+            record_type,
+            agency,
+            unit,
+            promise_seconds,
+            required,
+            filled,
+            mentions,
+            distinct,
+            relations,
+            findings,
+        })
     }
 }
 

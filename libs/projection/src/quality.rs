@@ -123,9 +123,8 @@ pub fn of_head(head: &Head) -> Option<(Cell, Counts)> {
         list_version: facts.unit.1.clone(),
     };
     let promise_micros = i64::try_from(facts.promise_seconds.saturating_mul(1_000_000)).unwrap_or(i64::MAX);
-    let timely = |v: &&crate::head::StoredVersion| {
-        v.published_at.0.saturating_sub(v.row.effective_at.0) <= promise_micros
-    };
+    let timely =
+        |v: &&crate::head::StoredVersion| v.published_at.0.saturating_sub(v.row.effective_at.0) <= promise_micros;
     let counts = Counts {
         records: 1,
         required: u64::from(facts.required),
@@ -166,7 +165,8 @@ pub fn measures(counts: &Counts, expected: Option<u64>) -> Measures {
     Measures {
         correct: share(counts.matched, counts.compared),
         sufficient: complete.zip(present).map(|(c, p)| c * p),
-        clean: share(counts.violated.saturating_add(counts.surplus).min(counts.records), counts.records).map(|d| 1.0 - d),
+        clean: share(counts.violated.saturating_add(counts.surplus).min(counts.records), counts.records)
+            .map(|d| 1.0 - d),
         alive: share(counts.timely, counts.events),
     }
 }

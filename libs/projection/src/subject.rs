@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 
-use contract::{Attribute, AttributeId, AttrValue, Kinds};
+use contract::{AttrValue, Attribute, AttributeId, Kinds};
 use linkage::names_agree;
 use record::{MentionId, Position, Pseudonym, RegisterName, Timestamp};
 

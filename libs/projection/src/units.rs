@@ -136,11 +136,9 @@ impl UnitList {
         }
         match self.map.iter().position(|(_, new)| self.unit(new).is_none()) {
             None => Ok(()),
-            Some(i) => Err(UnitListError::Dangling {
-                version: self.version.clone(),
-                row: i + 1,
-                code: self.map[i].1.clone(),
-            }),
+            Some(i) => {
+                Err(UnitListError::Dangling { version: self.version.clone(), row: i + 1, code: self.map[i].1.clone() })
+            }
         }
     }
 
@@ -157,7 +155,9 @@ impl UnitList {
 
     /// How many units of the previous list map to one unit, and how many were split.
     pub fn mapped_and_split(&self) -> (usize, usize) {
-        self.map.chunk_by(|a, b| a.0 == b.0).fold((0, 0), |(m, s), c| if c.len() == 1 { (m + 1, s) } else { (m, s + 1) })
+        self.map
+            .chunk_by(|a, b| a.0 == b.0)
+            .fold((0, 0), |(m, s), c| if c.len() == 1 { (m + 1, s) } else { (m, s + 1) })
     }
 }
 
@@ -259,7 +259,12 @@ impl Units {
 
     fn successor(&self, list: &UnitList) -> Option<&UnitList> {
         let follows = |l: &&Arc<UnitList>| l.previous == list.version;
-        self.lists.values().map(|(_, l)| l).filter(follows).max_by(|a, b| a.valid_from.cmp(&b.valid_from)).map(Arc::as_ref)
+        self.lists
+            .values()
+            .map(|(_, l)| l)
+            .filter(follows)
+            .max_by(|a, b| a.valid_from.cmp(&b.valid_from))
+            .map(Arc::as_ref)
     }
 }
 

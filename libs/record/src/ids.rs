@@ -8,12 +8,12 @@ use serde::{Deserialize, Serialize};
 /// Which rule an identifier breaks. Never carries the identifier.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum IdError {
-    /// Register and agency names.
-    #[error("a {what} is 1 to 48 characters of a-z, 0-9, '_', '-', '.', beginning with a letter")]
-    Name {
-        /// Which identifier.
-        what: &'static str,
-    },
+    /// Register names.
+    #[error("a register name is 1 to 48 characters of a-z, 0-9, '_', '-', '.', beginning with a letter")]
+    RegisterName,
+    /// Agency ids.
+    #[error("an agency id is 1 to 48 characters of A-Z, a-z, 0-9, '_', '-', '.', beginning with a letter or digit")]
+    AgencyId,
     /// Record ids.
     #[error("a record id is 1 to 128 bytes of text without control characters")]
     RecordId,
@@ -22,14 +22,23 @@ pub enum IdError {
     Version,
 }
 
-fn is_name(s: &str) -> bool {
+fn is_name(s: &str, letter: fn(&u8) -> bool, first: fn(&u8) -> bool) -> bool {
     (1..=48).contains(&s.len())
-        && s.as_bytes()[0].is_ascii_lowercase()
-        && s.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'_' | b'-' | b'.'))
+        && first(&s.as_bytes()[0])
+        && s.bytes().all(|b| letter(&b) || b.is_ascii_digit() || matches!(b, b'_' | b'-' | b'.'))
+}
+
+fn is_register_name(s: &str) -> bool {
+    is_name(s, u8::is_ascii_lowercase, u8::is_ascii_lowercase)
+}
+
+/// Agencies have codes of their own, such as `G15` or `000.00.00.H40`.
+fn is_agency_id(s: &str) -> bool {
+    is_name(s, u8::is_ascii_alphabetic, u8::is_ascii_alphanumeric)
 }
 
 macro_rules! name_type {
-    ($(#[$doc:meta])* $name:ident, $what:literal) => {
+    ($(#[$doc:meta])* $name:ident, $is:path) => {
         $(#[$doc])*
         #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
         #[serde(try_from = "String", into = "String")]
@@ -44,7 +53,7 @@ macro_rules! name_type {
         impl TryFrom<&str> for $name {
             type Error = IdError;
             fn try_from(s: &str) -> Result<Self, IdError> {
-                if is_name(s) { Ok(Self(s.into())) } else { Err(IdError::Name { what: $what }) }
+                if $is(s) { Ok(Self(s.into())) } else { Err(IdError::$name) }
             }
         }
         impl TryFrom<String> for $name {
@@ -68,11 +77,11 @@ macro_rules! name_type {
 
 name_type! {
     /// The name of a register, such as `civil`.
-    RegisterName, "register name"
+    RegisterName, is_register_name
 }
 name_type! {
-    /// The id of an agency that acts, such as `moj.civil-status`.
-    AgencyId, "agency id"
+    /// The id of an agency that acts, such as `G15.01`.
+    AgencyId, is_agency_id
 }
 
 /// A record's id within its register, as its owner writes it. Personal data: it never reaches a log line or an error.

@@ -130,7 +130,10 @@ fn rows() -> Vec<Vec<u8>> {
 #[test]
 fn entry_is_pinned() {
     let bytes = Entry::encode_salted(&header(), &[0xaa; 16], b"body").unwrap();
-    assert_eq!(hex(&bytes[..64]), "01000001000000000700000000000000010000000000000002000000000000001111111111111111111111111111111122222222222222222222222222222222");
+    assert_eq!(
+        hex(&bytes[..64]),
+        "01000001000000000700000000000000010000000000000002000000000000001111111111111111111111111111111122222222222222222222222222222222"
+    );
     assert_eq!(hash(&bytes), "1bdbc776d556b8260b0d5aee49b3ae68");
     let entry = Entry::decode(&bytes).unwrap();
     assert_eq!((&entry.header, entry.plain_body()), (&header(), Ok(b"body".as_slice())));

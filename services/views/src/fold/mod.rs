@@ -5,35 +5,35 @@
 //! of a batch is committed at once with the positions that it reached, so that a kill between two batches loses nothing and
 //! counts nothing twice.
 
+mod count;
 mod counters;
 mod error;
 mod links;
 mod tally;
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use contract::kinds;
 use event_log::{EventLog, Locator, Logged};
-use linkage::{EdgeChange, EdgeOutcome, Engine, Field, Level, LinkDiff, LinkState, NodeNo, OldRecord, RecordMentions};
+use linkage::{EdgeChange, EdgeOutcome, Engine, OldRecord, RecordMentions};
 use projection::head::{Applied, Change, Facts, Head, Linked, StoredVersion};
 use projection::mention::{self, ReadVersion, Reading, VersionBody};
-use projection::quality::{self, Cell, Counts};
+use projection::quality;
 use projection::state::{ControlState, Effect};
 use record::control::Control;
 use record::digest::EdgeState;
 use record::{
-    ContractId, Entry, EntryHeader, EntryKind, Envelope, Index, Kind, LogSecret, LtHash, MentionId, Operation,
-    Position, Positions, Pseudonym, Reader, Row, Stream, Writer,
+    ContractId, Entry, EntryHeader, EntryKind, Envelope, Index, LogSecret, LtHash, MentionId, Operation, Position,
+    Positions, Pseudonym, Reader, Row, Stream, Writer,
 };
 use view_store::{KeyRange, Table, Txn, ViewStore};
 
+use count::Moved;
 use counters::Counters;
 pub(crate) use counters::decode_counter;
 pub use error::FoldError;
 use links::{LinkCache, StoreLinks};
 pub(crate) use links::{MentionRow, decode_member};
-use tally::{Compared, Tally};
 
 const TOTALS: &[u8] = b"totals";
 
@@ -518,295 +518,6 @@ impl<'t> Step<'_, 't> {
         self.count_totals(&moved, &diff);
         self.digest_links(&moved, &diff)?;
         self.count_links(record, &moved, &diff, &model)
-    }
-
-    fn count_totals(&mut self, moved: &Moved<'_>, diff: &LinkDiff) {
-        let count = |f: Option<&Facts>| f.map_or(0, |f| f.mentions.len() as u64);
-        self.totals.mentions = self.totals.mentions + count(moved.new) - count(moved.old);
-        for conflict in &diff.conflicts {
-            let step = if conflict.arose { 1 } else { -1 };
-            self.totals.id_conflicts = self.totals.id_conflicts.saturating_add_signed(step);
-        }
-    }
-
-    fn digest_links(&mut self, moved: &Moved<'_>, diff: &LinkDiff) -> Result<(), FoldError> {
-        for edge in &diff.edges {
-            if let Some(row) = edge_row(edge, edge.old) {
-                self.digest.remove(&row);
-            }
-            if let Some(row) = edge_row(edge, edge.new) {
-                self.digest.add(&row);
-            }
-        }
-        let own: BTreeSet<MentionId> = diff.mentions.iter().map(|m| m.mention).collect();
-        for m in &diff.mentions {
-            let row = |kind, subject| Row::Mention { kind, mention: m.mention, subject }.encode();
-            if let Some(old) = m.old {
-                self.digest.remove(&row(moved.kind(m.mention), old.subject));
-            }
-            if let Some(new) = m.new {
-                self.digest.add(&row(moved.kind(m.mention), new.subject));
-            }
-        }
-        for node in &diff.nodes {
-            let (Some(old), Some(new)) = (node.old, node.new) else { continue };
-            if old == new {
-                continue;
-            }
-            let kind = self.node_kind(node.no)?;
-            for (key, value) in
-                self.txn.range(Table::NodeMember, KeyRange::Prefix(&node.no.0.to_be_bytes()), usize::MAX)?
-            {
-                let (member, _) = decode_member(&key, &value)?;
-                if !own.contains(&member.mention) {
-                    self.digest.remove(&Row::Mention { kind, mention: member.mention, subject: old }.encode());
-                    self.digest.add(&Row::Mention { kind, mention: member.mention, subject: new }.encode());
-                }
-            }
-        }
-        Ok(())
-    }
-
-    fn state(&mut self, record: Pseudonym) -> StoreLinks<'_, 't> {
-        StoreLinks { txn: self.txn, cache: &mut self.links, record }
-    }
-
-    fn node_kind(&mut self, no: NodeNo) -> Result<Kind, FoldError> {
-        let row = self.state(Pseudonym::default()).row(no)?;
-        match row.kind() {
-            Some(linkage::Kind::Person) => Ok(Kind::Person),
-            Some(linkage::Kind::Parcel) => Ok(Kind::Parcel),
-            None => Err(FoldError::Row("feature")),
-        }
-    }
-
-    /// Moves "correct", "surplus" and the numbers of subjects for every cluster that the record touched.
-    fn count_links(
-        &mut self,
-        record: Pseudonym,
-        moved: &Moved<'_>,
-        diff: &LinkDiff,
-        model: &linkage::Model,
-    ) -> Result<(), FoldError> {
-        let changed: BTreeSet<NodeNo> =
-            diff.before.iter().chain(&diff.after).flat_map(|c| c.nodes.iter().copied()).collect();
-        let (gone, came) = self.placed(moved, diff)?;
-        // A cluster that a mention joined or left without changing it is counted again as it is.
-        let mut steady: BTreeMap<MentionId, Vec<NodeNo>> = BTreeMap::new();
-        for no in gone.iter().chain(&came).map(|(no, _)| *no).filter(|no| !changed.contains(no)) {
-            if self.state(record).is_live(no)? {
-                let (subject, nodes) = self.cluster(no)?;
-                steady.insert(subject, nodes);
-            }
-        }
-        let steady: Vec<Vec<NodeNo>> = steady.into_values().collect();
-        let before = diff.before.iter().map(|c| &c.nodes).chain(&steady);
-        let after = diff.after.iter().map(|c| &c.nodes).chain(&steady);
-        let all: BTreeSet<NodeNo> = changed
-            .iter()
-            .copied()
-            .chain(steady.iter().flatten().copied())
-            .chain(gone.iter().chain(&came).map(|(n, _)| *n))
-            .collect();
-        let mut tallies: BTreeMap<NodeNo, Tally> = BTreeMap::new();
-        for no in &all {
-            let row = self.txn.get(Table::Tally, &no.0.to_be_bytes())?;
-            tallies.insert(*no, row.map_or(Ok(Tally::default()), |v| Tally::decode(&v))?);
-        }
-        for nodes in before {
-            self.count_surplus(nodes, &tallies, -1);
-        }
-        for tally in tallies.values_mut() {
-            self.count_compared(tally, -1);
-            tally.compared = None;
-        }
-        self.move_tallies(moved, &gone, moved.old, &mut tallies, -1);
-        self.move_tallies(moved, &came, moved.new, &mut tallies, 1);
-        for nodes in after {
-            self.count_surplus(nodes, &tallies, 1);
-            self.compare_cluster(nodes, &mut tallies, model)?;
-        }
-        for (no, tally) in tallies {
-            self.count_compared(&tally, 1);
-            match tally.is_empty() {
-                true => self.txn.delete(Table::Tally, &no.0.to_be_bytes()),
-                false => self.txn.put(Table::Tally, &no.0.to_be_bytes(), &tally.encode()),
-            }
-        }
-        self.count_subjects(diff)
-    }
-
-    /// The nodes that the record's mentions left and joined, each with the mention's place in the facts.
-    fn placed(&self, moved: &Moved<'_>, diff: &LinkDiff) -> Result<(Placed, Placed), FoldError> {
-        let (mut gone, mut came) = (Vec::new(), Vec::new());
-        for m in &diff.mentions {
-            let number = |id: Option<linkage::NodeId>| -> Result<Option<NodeNo>, FoldError> {
-                let Some(id) = id else { return Ok(None) };
-                let live = self.txn.get(Table::NodeById, &id.0)?;
-                let dead = || diff.nodes.iter().find(|n| n.id == id && n.new.is_none()).map(|n| n.no);
-                match live {
-                    Some(v) => {
-                        let no: [u8; 4] = v.as_ref().try_into().map_err(|_| FoldError::Row("node by id"))?;
-                        Ok(Some(NodeNo(u32::from_be_bytes(no))))
-                    }
-                    None => Ok(dead()),
-                }
-            };
-            if let (Some(no), Some(at)) = (number(m.old.map(|s| s.node))?, place(moved.old, m.mention)) {
-                gone.push((no, at));
-            }
-            if let (Some(no), Some(at)) = (number(m.new.map(|s| s.node))?, place(moved.new, m.mention)) {
-                came.push((no, at));
-            }
-        }
-        Ok((gone, came))
-    }
-
-    /// The cluster of a live node.
-    fn cluster(&mut self, no: NodeNo) -> Result<(MentionId, Vec<NodeNo>), FoldError> {
-        let mut state = self.state(Pseudonym::default());
-        let meta = state.meta(no)?;
-        let Some(component) = meta.component else { return Ok((meta.subject, vec![no])) };
-        let component = state.component(component)?;
-        let at = component.place(no).ok_or(FoldError::Row("component"))?;
-        let nodes = component.cluster_of(at).map(|i| component.nodes[i].no).collect();
-        Ok((meta.subject, nodes))
-    }
-
-    fn move_tallies(
-        &mut self,
-        moved: &Moved<'_>,
-        placed: &Placed,
-        facts: Option<&Facts>,
-        tallies: &mut BTreeMap<NodeNo, Tally>,
-        sign: i32,
-    ) {
-        let Some(facts) = facts else { return };
-        let cell = self.counters.number(&Cell {
-            register: moved.register.clone(),
-            agency: facts.agency.as_str().to_owned(),
-            commune: facts.unit.0.clone(),
-            list_version: facts.unit.1.clone(),
-        });
-        let whole = self.counters.number(&Cell::of_register(moved.register));
-        for (no, at) in placed {
-            let tally = tallies.entry(*no).or_default();
-            tally.count_cell(cell, sign);
-            let mention = &facts.mentions[*at];
-            if mention.once {
-                tally.count_once((whole, once_key(&facts.record_type, mention.role)), sign);
-            }
-        }
-    }
-
-    fn count_surplus(&mut self, nodes: &[NodeNo], tallies: &BTreeMap<NodeNo, Tally>, sign: i64) {
-        let mut once: BTreeMap<(tally::CellNo, u32), u64> = BTreeMap::new();
-        for tally in nodes.iter().filter_map(|no| tallies.get(no)) {
-            for (key, n) in &tally.once {
-                *once.entry(*key).or_default() += u64::from(*n);
-            }
-        }
-        for ((cell, _), n) in once {
-            self.counters.add(cell, &Counts { surplus: n.saturating_sub(1), ..Counts::default() }, sign);
-        }
-    }
-
-    fn compare_cluster(
-        &mut self,
-        nodes: &[NodeNo],
-        tallies: &mut BTreeMap<NodeNo, Tally>,
-        model: &linkage::Model,
-    ) -> Result<(), FoldError> {
-        let Some(first) = nodes.first() else { return Ok(()) };
-        let mut state = self.state(Pseudonym::default());
-        let subject = state.meta(*first)?.subject;
-        let Some(row) = state.txn.get(Table::Mention, &subject.0)? else { return Err(FoldError::Row("mention")) };
-        let anchor = MentionRow::decode(&row)?;
-        let anchor_row = state.row(anchor.placement.node)?;
-        let rank = anchor.placement.rank;
-        for no in nodes {
-            let row = state.row(*no)?;
-            let matched =
-                *no == anchor.placement.node || model.score(&row, &anchor_row).levels().iter().all(|l| agrees(*l));
-            let kind = match row.kind() {
-                Some(linkage::Kind::Parcel) => Kind::Parcel,
-                Some(linkage::Kind::Person) | None => Kind::Person,
-            };
-            let register = kinds().info(kind).anchors.get(usize::from(rank)).cloned().unwrap_or_default();
-            if let Some(tally) = tallies.get_mut(no) {
-                tally.compared = Some(Compared { register, matched });
-            }
-        }
-        Ok(())
-    }
-
-    fn count_compared(&mut self, tally: &Tally, sign: i64) {
-        let Some(compared) = &tally.compared else { return };
-        for (cell, n) in &tally.cells {
-            if self.counters.register(*cell) != compared.register {
-                let n = u64::from(*n);
-                let counts = Counts { compared: n, matched: if compared.matched { n } else { 0 }, ..Counts::default() };
-                self.counters.add(*cell, &counts, sign);
-            }
-        }
-    }
-
-    fn count_subjects(&mut self, diff: &LinkDiff) -> Result<(), FoldError> {
-        for (clusters, step) in [(&diff.before, -1), (&diff.after, 1)] {
-            for cluster in clusters {
-                let Some(first) = cluster.nodes.first() else { continue };
-                let total = match self.node_kind(*first)? {
-                    Kind::Person => &mut self.totals.persons,
-                    Kind::Parcel => &mut self.totals.parcels,
-                };
-                *total = total.saturating_add_signed(step);
-            }
-        }
-        Ok(())
-    }
-}
-
-type Placed = Vec<(NodeNo, usize)>;
-
-/// What a record was and is, for the counters.
-struct Moved<'a> {
-    register: &'a record::RegisterName,
-    old: Option<&'a Facts>,
-    new: Option<&'a Facts>,
-}
-
-impl Moved<'_> {
-    fn kind(&self, mention: MentionId) -> Kind {
-        let find = |facts: Option<&Facts>| facts?.mentions.iter().find(|m| m.id == mention).map(|m| m.kind);
-        find(self.new).or_else(|| find(self.old)).expect("a moved mention is one of the record's own")
-    }
-}
-
-fn place(facts: Option<&Facts>, mention: MentionId) -> Option<usize> {
-    facts?.mentions.iter().position(|m| m.id == mention)
-}
-
-fn once_key(record_type: &str, role: u8) -> u32 {
-    let hash = blake3::Hasher::new().update(record_type.as_bytes()).update(&[0, role]).finalize();
-    u32::from_le_bytes(hash.as_bytes()[..4].try_into().expect("a hash has 4 bytes"))
-}
-
-/// Whether a level says that two mentions agree as far as both say anything.
-fn agrees(level: Level) -> bool {
-    match level.field() {
-        Field::Name | Field::Birth | Field::Sex => matches!(
-            level,
-            Level::NameAbsent
-                | Level::NameAccented
-                | Level::NameFolded
-                | Level::BirthAbsent
-                | Level::BirthExact
-                | Level::BirthFirstOfJanuary
-                | Level::BirthYearVague
-                | Level::SexAbsent
-                | Level::SexEqual
-        ),
-        _ => true,
     }
 }
 

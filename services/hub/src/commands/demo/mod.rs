@@ -52,7 +52,9 @@ struct DataDir {
 
 impl Drop for DataDir {
     fn drop(&mut self) {
-        if self.remove && let Err(error) = std::fs::remove_dir_all(&self.path) {
+        if self.remove
+            && let Err(error) = std::fs::remove_dir_all(&self.path)
+        {
             tracing::warn!(%error, "the demo's data directory could not be removed");
         }
     }
@@ -70,7 +72,10 @@ impl Demo {
     async fn connect(&self, caller: &str) -> Result<Channel, CommandError> {
         let paths = CertPaths::dev_client(&self.config.dev_certs_dir(), caller);
         let failed = |error: &dyn std::error::Error| {
-            CommandError::failed(format!("the demo's hub cannot be reached as {caller}: {}", told(error)), "see the messages above")
+            CommandError::failed(
+                format!("the demo's hub cannot be reached as {caller}: {}", told(error)),
+                "see the messages above",
+            )
         };
         let tls = ClientTls::load(&paths).map_err(|e| failed(&e))?;
         let endpoint = Endpoint::from_shared(format!("https://localhost:{}", self.server.address.port()))
@@ -100,14 +105,20 @@ impl Demo {
         loop {
             let now = status.borrow_and_update().clone();
             if let Some(reason) = &now.stopped {
-                return Err(CommandError::failed(format!("the fold has stopped: {reason}"), "this is a fault of the hub: report it"));
+                return Err(CommandError::failed(
+                    format!("the fold has stopped: {reason}"),
+                    "this is a fault of the hub: report it",
+                ));
             }
             progress.set(now.positions.total().min(total));
             if now.positions.covers_all(&target) {
                 progress.finish();
                 return Ok(());
             }
-            status.changed().await.map_err(|e| CommandError::failed(format!("the views are gone: {e}"), "see the hub's log"))?;
+            status
+                .changed()
+                .await
+                .map_err(|e| CommandError::failed(format!("the views are gone: {e}"), "see the hub's log"))?;
         }
     }
 
@@ -124,7 +135,8 @@ impl Demo {
             result = answer.result.or(result);
         }
         progress.finish();
-        result.ok_or_else(|| CommandError::failed("the hub ended the verification without a result", "see the hub's log"))
+        result
+            .ok_or_else(|| CommandError::failed("the hub ended the verification without a result", "see the hub's log"))
     }
 }
 
@@ -216,7 +228,11 @@ async fn demonstrate(demo: &Demo, nation: &Nation) -> Result<Report, CommandErro
 }
 
 fn unit_lists(nation: &Nation) -> Vec<UnitList> {
-    let unit = |u: &nation::Unit| Unit { code: u.code.to_string(), name: u.name.to_string(), province: u.province.to_string() };
+    let unit = |u: &nation::Unit| Unit {
+        code: u.code.to_string(),
+        name: u.name.to_string(),
+        province: u.province.to_string(),
+    };
     let list = |l: nation::UnitListCsv| UnitList {
         units: l.units.iter().map(unit).collect(),
         map: l.map.iter().map(|(old, new)| (old.to_string(), new.to_string())).collect(),

@@ -1,5 +1,8 @@
 //! Four publishers, each over its own mutual TLS connection, streaming batches.
 
+use std::collections::BTreeMap;
+use std::iter::Peekable;
+
 use nation::{Nation, PublishedChange, REGISTERS};
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
@@ -12,10 +15,11 @@ use crate::error::CommandError;
 use crate::progress::Progress;
 
 const BATCH_CHANGES: usize = 500;
+const DAY_MICROS: i64 = 86_400_000_000;
 const BATCHES_QUEUED: usize = 8;
 
 /// What came of the changes at the door.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct Published {
     pub(super) published: u64,
     pub(super) accepted: u64,
@@ -25,6 +29,8 @@ pub(super) struct Published {
     pub(super) unauthorised: u64,
     /// Accepted changes that break soft rules.
     pub(super) with_findings: u64,
+    /// Refused changes by the first rule that each breaks.
+    pub(super) refused_by: BTreeMap<String, u64>,
 }
 
 impl Published {
@@ -38,7 +44,12 @@ impl Published {
                 }
                 Some(Outcome::Duplicate(_)) => self.duplicate += 1,
                 Some(Outcome::Conflict(_)) => self.conflict += 1,
-                Some(Outcome::Rejected(_)) => self.rejected += 1,
+                Some(Outcome::Rejected(r)) => {
+                    self.rejected += 1;
+                    if let Some(v) = r.violations.first() {
+                        *self.refused_by.entry(format!("{} {}", v.rule_id, v.field_path)).or_default() += 1;
+                    }
+                }
                 Some(Outcome::Unauthorised(_)) | None => self.unauthorised += 1,
             }
         }
@@ -52,6 +63,9 @@ impl Published {
         self.conflict += other.conflict;
         self.unauthorised += other.unauthorised;
         self.with_findings += other.with_findings;
+        for (rule, n) in other.refused_by {
+            *self.refused_by.entry(rule).or_default() += n;
+        }
     }
 }
 
@@ -96,9 +110,9 @@ async fn register_stream(
     let mut client = IngestServiceClient::new(channel).max_decoding_message_size(ingest::RESPONSE_BYTES_MAX);
     let (sender, batches) = mpsc::channel::<PublishRequest>(BATCHES_QUEUED);
     let send = async {
-        let mut changes = nation.changes(register);
+        let mut changes = nation.changes(register).peekable();
         for sequence in 0.. {
-            let batch: Vec<PublishedChange> = changes.by_ref().take(BATCH_CHANGES).collect();
+            let batch = day_batch(&mut changes);
             let Some(last) = batch.last() else { break };
             let published_at = Some(time(last.published_at));
             let changes = batch.into_iter().map(change).collect();
@@ -123,6 +137,18 @@ async fn register_stream(
     };
     let ((), published) = tokio::join!(send, receive);
     published
+}
+
+/// What a register sends together: at most a day's changes, so that the time of publishing is true of each.
+fn day_batch(changes: &mut Peekable<impl Iterator<Item = PublishedChange>>) -> Vec<PublishedChange> {
+    let Some(day) = changes.peek().map(|c| c.published_at.div_euclid(DAY_MICROS)) else { return Vec::new() };
+    let mut batch = Vec::new();
+    while batch.len() < BATCH_CHANGES
+        && let Some(change) = changes.next_if(|c| c.published_at.div_euclid(DAY_MICROS) == day)
+    {
+        batch.push(change);
+    }
+    batch
 }
 
 fn change(change: PublishedChange) -> Change {

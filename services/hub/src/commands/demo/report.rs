@@ -11,6 +11,8 @@ use super::truth::Links;
 use crate::commands::{check, get, quality};
 use crate::output::{Output, Table};
 
+const RULES_SHOWN: usize = 5;
+
 /// Everything that was seen.
 pub(super) struct Report {
     pub(super) persons: u32,
@@ -46,6 +48,7 @@ impl Report {
             "changes_conflict": p.conflict,
             "changes_unauthorised": p.unauthorised,
             "changes_with_findings": p.with_findings,
+            "refused_by": p.refused_by,
             "subjects": self.totals.persons + self.totals.parcels,
             "subjects_persons": self.totals.persons,
             "subjects_parcels": self.totals.parcels,
@@ -123,10 +126,15 @@ impl Report {
 
     fn doors(&self) -> String {
         let p = &self.published;
-        let mut table = Table::new(["published", "accepted", "with findings", "rejected", "duplicate", "conflict", "per second"]);
+        let mut table =
+            Table::new(["published", "accepted", "with findings", "rejected", "duplicate", "conflict", "per second"]);
         let counts = [p.published, p.accepted, p.with_findings, p.rejected, p.duplicate, p.conflict];
         table.row(counts.iter().map(u64::to_string).chain([format!("{:.0}", self.publish_per_s)]));
-        table.text()
+        let mut rules: Vec<(&String, &u64)> = p.refused_by.iter().collect();
+        rules.sort_by_key(|(rule, n)| (std::cmp::Reverse(**n), *rule));
+        let mut refused = Table::new(["refused by", "changes"]);
+        rules.iter().take(RULES_SHOWN).for_each(|(rule, n)| refused.row([(*rule).clone(), n.to_string()]));
+        table.text() + &refused.text()
     }
 
     fn linked(&self) -> String {
@@ -147,7 +155,8 @@ impl Report {
     fn accesses(&self) -> String {
         let mut table = Table::new(["entry", "action", "caller", "procedure", "case", "records", "decision"]);
         for a in &self.shown.accesses {
-            let caller = a.caller.rsplit_once("/portal/").map_or(a.caller.clone(), |(_, name)| format!("portal/{name}"));
+            let caller =
+                a.caller.rsplit_once("/portal/").map_or(a.caller.clone(), |(_, name)| format!("portal/{name}"));
             let cells = [&a.position, a.action, &caller, &a.procedure, &a.case].map(str::to_owned);
             table.row(cells.into_iter().chain([a.records.to_string(), a.decision.clone()]));
         }

@@ -20,8 +20,6 @@ pub(super) struct Links {
     pub(super) linked: u64,
     /// Pairs that are true.
     pub(super) real: u64,
-    /// Mentions that were compared.
-    pub(super) mentions: u64,
 }
 
 impl Links {
@@ -42,10 +40,8 @@ pub(super) fn measure(demo: &Demo, nation: &Nation) -> Result<Links, CommandErro
     let mut together: HashMap<(MentionId, TrueSubject), u64> = HashMap::new();
     let mut by_subject: HashMap<MentionId, u64> = HashMap::new();
     let mut by_truth: HashMap<TrueSubject, u64> = HashMap::new();
-    let mut mentions = 0;
     views::mentions::each_subject(&view, |mention, subject| {
         if let Some(real) = truth.get(&mention) {
-            mentions += 1;
             *together.entry((subject, *real)).or_default() += 1;
             *by_subject.entry(subject).or_default() += 1;
             *by_truth.entry(*real).or_default() += 1;
@@ -58,7 +54,6 @@ pub(super) fn measure(demo: &Demo, nation: &Nation) -> Result<Links, CommandErro
         right: together.into_values().map(pairs).sum(),
         linked: by_subject.into_values().map(pairs).sum(),
         real: by_truth.into_values().map(pairs).sum(),
-        mentions,
     })
 }
 
@@ -71,7 +66,8 @@ fn truth(demo: &Demo, nation: &Nation) -> Result<HashMap<MentionId, TrueSubject>
         let register = RegisterName::try_from(name).map_err(|e| broken(told(&e)))?;
         let known = control.current(&register).ok_or_else(|| broken(format!("register {name} has no contract")))?;
         let contract: Arc<Contract> = Arc::clone(&known.contract);
-        let live = |c: &nation::PublishedChange| c.live && c.flaw == Flaw::None && matches!(c.operation, Operation::Upsert);
+        let live =
+            |c: &nation::PublishedChange| c.live && c.flaw == Flaw::None && matches!(c.operation, Operation::Upsert);
         for change in nation.changes(name).filter(live) {
             let id = RecordId::try_from(change.record_id.as_str()).map_err(|e| broken(told(&e)))?;
             let record = secret.pseudonym(&register, &id);
