@@ -72,7 +72,7 @@ pub(crate) struct Dice(ChaCha8Rng);
 impl Dice {
     /// Uniform in `0..bound`; the bias of the multiplication is below 2^-16 for every bound in use.
     pub(crate) fn below(&mut self, bound: u32) -> u32 {
-        (u64::from(self.0.next_u32()) * u64::from(bound) >> 32) as u32
+        ((u64::from(self.0.next_u32()) * u64::from(bound)) >> 32) as u32
     }
 
     /// Uniform in `from..=to`.

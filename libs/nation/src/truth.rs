@@ -184,7 +184,7 @@ impl Truth {
     pub(crate) fn retired_id(&self, i: u32) -> String {
         let p = self.person(i);
         let year = date(p.birth).year;
-        if i % 3 == 0 { self.number(i, year, !p.male()) } else { self.number(i, year - 11, p.male()) }
+        if i.is_multiple_of(3) { self.number(i, year, !p.male()) } else { self.number(i, year - 11, p.male()) }
     }
 
     fn number(&self, i: u32, year: i32, male: bool) -> String {

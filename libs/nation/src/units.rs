@@ -132,7 +132,7 @@ fn old_name(commune: u16) -> String {
 
 fn new_name(commune: u16) -> String {
     // Two of three keep the name of the first unit in it, the third takes that of the one whose code it has.
-    let source = commune * MERGED as u16 + u16::from(commune % 3 == 0);
+    let source = commune * MERGED as u16 + u16::from(commune.is_multiple_of(3));
     old_name(source)
 }
 

@@ -189,7 +189,7 @@ impl Draft<'_> {
     /// Breaks a hard rule of a change that is to be refused: the name is missing, or a number has letters in it.
     pub(crate) fn spoil(&mut self, name: &mut String, number: &mut String) {
         if self.refused() {
-            if self.event.about % 2 == 0 {
+            if self.event.about.is_multiple_of(2) {
                 name.clear();
             } else {
                 *number = "09/9?".to_owned();

@@ -203,7 +203,7 @@ pub(crate) fn civil_birth(truth: &Truth, i: u32) -> i32 {
         return p.birth;
     }
     let d = date(p.birth);
-    match (d.day <= 12 && d.day != d.month, i % 2 == 0) {
+    match (d.day <= 12 && d.day != d.month, i.is_multiple_of(2)) {
         (true, true) if day(d.year, d.day, d.month) < p.birth => day(d.year, d.day, d.month),
         _ => day(d.year - 1, d.month, d.day.min(28)),
     }
