@@ -44,6 +44,9 @@ pub(super) enum Resolved {
     Several(Vec<MentionId>),
 }
 
+/// Whether a mention bears a key.
+type Bears<'k> = Box<dyn Fn(&Ident<'_>) -> bool + 'k>;
+
 impl Key {
     /// Reads a key for a subject of that kind. `field` is its path in the request.
     pub(super) fn read(key: Option<&SubjectKey>, kind: Kind, field: &str) -> Result<Self, Error> {
@@ -137,7 +140,7 @@ impl Session {
     }
 
     /// The look-ups that find a key, and what a mention must say to bear it.
-    fn lookups<'k>(&'k self, key: &'k Key) -> (Vec<LookupKey>, Box<dyn Fn(&Ident<'_>) -> bool + 'k>) {
+    fn lookups<'k>(&'k self, key: &'k Key) -> (Vec<LookupKey>, Bears<'k>) {
         match key {
             Key::Subject(_) => (Vec::new(), Box::new(|_: &Ident<'_>| false)),
             Key::PersonalId(id) => {
