@@ -185,7 +185,7 @@ mod tests {
         );
         let list = read_list(&paths, "2".into(), "2025-07-01".into(), "1".into()).expect("the files fit together");
         assert_eq!(list.map, [("498".to_owned(), "00004".to_owned())]);
-        assert_eq!(list.units[1].name, "Phường Ba Đình");
+        assert_eq!(list.unit("00004").map(|unit| unit.name.as_str()), Some("Phường Ba Đình"));
     }
 
     #[test]
