@@ -9,6 +9,8 @@ use crate::component::{Component, NodeId, NodeNo, Refusal, Verdict};
 pub struct Standing {
     /// Its node.
     pub node: NodeId,
+    /// The node's internal number.
+    pub no: NodeNo,
     /// Its subject.
     pub subject: MentionId,
 }
@@ -35,6 +37,8 @@ pub struct NodeChange {
     pub old: Option<MentionId>,
     /// The subject after; `None` when the node is gone.
     pub new: Option<MentionId>,
+    /// The node's only member, when it has but one.
+    pub sole: Option<MentionId>,
 }
 
 /// What an edge is, in canonical ids.

@@ -8,7 +8,9 @@ mod blocks;
 mod moves;
 mod pool;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
+
+use hashbrown::HashMap;
 
 use record::MentionId;
 
@@ -106,7 +108,8 @@ impl<'a, S: LinkState> Engine<'a, S> {
         self.apply(Some(record), None)
     }
 
-    /// Replaces a record's version by another in one step; either may be absent.
+    /// Replaces a record's version by another in one step; either may be absent. A mention stands in one record alone, so
+    /// that `old` names every mention of the record that is in the state.
     ///
     /// # Errors
     /// As [`Engine::insert`].
@@ -165,11 +168,10 @@ impl<'a, S: LinkState> Engine<'a, S> {
 
     fn write(&mut self, event: &mut Event) -> Result<(), S::Error> {
         for change in &mut event.diff.mentions {
-            if let Some(standing) = &mut change.new {
-                let placed = self.state.placement(&change.mention)?;
-                if let Some(touched) = placed.and_then(|p| event.nodes.get(&p.node)) {
-                    *standing = Standing { node: touched.meta.id, subject: touched.meta.subject };
-                }
+            if let Some(standing) = &mut change.new
+                && let Some(touched) = event.nodes.get(&standing.no)
+            {
+                standing.subject = touched.meta.subject;
             }
         }
         event.diff.mentions.sort_unstable_by_key(|change| change.mention);

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::convert::Infallible;
+use std::sync::Arc;
 
 use record::MentionId;
 
@@ -23,7 +24,7 @@ pub struct MemoryState {
     placements: BTreeMap<MentionId, Placement>,
     postings: HashMap<u64, Vec<NodeNo>>,
     loads: HashMap<u64, u32>,
-    components: BTreeMap<ComponentNo, Component>,
+    components: BTreeMap<ComponentNo, Arc<Component>>,
     next_component: u32,
     partners: BTreeMap<(NodeNo, NodeNo), u32>,
 }
@@ -41,7 +42,7 @@ impl MemoryState {
 
     /// Every component, by internal number.
     pub fn components(&self) -> impl Iterator<Item = &Component> + '_ {
-        self.components.values()
+        self.components.values().map(Arc::as_ref)
     }
 
     /// Drops postings of dead nodes, as a store does when it compacts.
@@ -115,7 +116,7 @@ impl LinkState for MemoryState {
         Ok(())
     }
 
-    fn add_member(&mut self, no: NodeNo, member: &Member) -> Result<(), Infallible> {
+    fn add_member(&mut self, no: NodeNo, _before: &NodeMeta, member: &Member) -> Result<(), Infallible> {
         self.slot_mut(no).members.insert(*member);
         Ok(())
     }
@@ -149,12 +150,12 @@ impl LinkState for MemoryState {
         Ok(())
     }
 
-    fn component(&mut self, no: ComponentNo) -> Result<Component, Infallible> {
-        Ok(self.components.get(&no).expect("the engine asks for components that it put").clone())
+    fn component(&mut self, no: ComponentNo) -> Result<Arc<Component>, Infallible> {
+        Ok(Arc::clone(&self.components[&no]))
     }
 
-    fn put_component(&mut self, no: ComponentNo, component: &Component) -> Result<(), Infallible> {
-        self.components.insert(no, component.clone());
+    fn put_component(&mut self, no: ComponentNo, component: Component) -> Result<(), Infallible> {
+        self.components.insert(no, Arc::new(component));
         Ok(())
     }
 

@@ -1,5 +1,7 @@
 //! What the engine keeps, and the surface that a store gives it.
 
+use std::sync::Arc;
+
 use record::{DecodeError, MentionId, Reader, Writer};
 
 use crate::component::{Component, ComponentNo, Member, NodeId, NodeNo, below};
@@ -30,6 +32,11 @@ pub struct NodeMeta {
 }
 
 impl NodeMeta {
+    /// The only member, of a node that has but one.
+    pub fn sole(&self) -> Option<MentionId> {
+        (self.members == 1).then_some(self.anchor.mention)
+    }
+
     /// The stored form.
     pub fn encode(&self) -> Vec<u8> {
         let mut out = Writer::with_capacity(64 + self.partners.len() * 5);
@@ -53,20 +60,29 @@ impl NodeMeta {
     /// # Errors
     /// When the bytes are cut or of another format.
     pub fn decode(bytes: &[u8]) -> Result<NodeMeta, DecodeError> {
-        const WORD: u64 = 1 << 32;
         let mut input = Reader::new(bytes);
+        let meta = NodeMeta::read(&mut input)?;
+        input.end("node")?;
+        Ok(meta)
+    }
+
+    /// Reads the stored form where it is followed by something else.
+    ///
+    /// # Errors
+    /// As [`NodeMeta::decode`].
+    pub fn read(input: &mut Reader<'_>) -> Result<NodeMeta, DecodeError> {
+        const WORD: u64 = 1 << 32;
         input.version("node", FORMAT)?;
         let id = NodeId(input.array()?);
         let component = input.varint()?.checked_sub(1).map(|c| ComponentNo(c as u32));
-        let members = below(&mut input, WORD, "members")?;
+        let members = below(input, WORD, "members")?;
         let anchor = Member { rank: input.u8()?, mention: MentionId(input.array()?) };
         let subject = if input.u8()? == 0 { anchor.mention } else { MentionId(input.array()?) };
-        let spilled = below(&mut input, WORD, "spilled partners")?;
+        let spilled = below(input, WORD, "spilled partners")?;
         let mut partners = Vec::new();
         for _ in 0..input.count(2)? {
-            partners.push((NodeNo(below(&mut input, WORD, "partner")?), below(&mut input, WORD, "records")?));
+            partners.push((NodeNo(below(input, WORD, "partner")?), below(input, WORD, "records")?));
         }
-        input.end("node")?;
         Ok(NodeMeta { id, component, members, anchor, subject, partners, spilled })
     }
 }
@@ -107,11 +123,12 @@ pub trait LinkState {
     fn placement(&mut self, mention: &MentionId) -> Result<Option<Placement>, Self::Error>;
     /// Writes or removes where a mention is.
     fn put_placement(&mut self, mention: &MentionId, placement: Option<Placement>) -> Result<(), Self::Error>;
-    /// Adds a member to a node's ordered set.
-    fn add_member(&mut self, no: NodeNo, member: &Member) -> Result<(), Self::Error>;
+    /// Adds a member to a node's ordered set. `before` is the node without it: as long as a node has one member alone, that
+    /// is its anchor, and a store need not keep a set.
+    fn add_member(&mut self, no: NodeNo, before: &NodeMeta, member: &Member) -> Result<(), Self::Error>;
     /// Removes a member.
     fn remove_member(&mut self, no: NodeNo, member: &Member) -> Result<(), Self::Error>;
-    /// The smallest member.
+    /// The smallest member; asked only of a node that had two or more at some time since it was born.
     fn first_member(&mut self, no: NodeNo) -> Result<Option<Member>, Self::Error>;
 
     /// Appends nodes posted under a key. All live ones when it returns true; when there are more than `limit` it may stop
@@ -125,9 +142,9 @@ pub trait LinkState {
     fn put_key_load(&mut self, key: u64, live: u32) -> Result<(), Self::Error>;
 
     /// A component that was put before.
-    fn component(&mut self, no: ComponentNo) -> Result<Component, Self::Error>;
+    fn component(&mut self, no: ComponentNo) -> Result<Arc<Component>, Self::Error>;
     /// Writes a component.
-    fn put_component(&mut self, no: ComponentNo, component: &Component) -> Result<(), Self::Error>;
+    fn put_component(&mut self, no: ComponentNo, component: Component) -> Result<(), Self::Error>;
     /// Removes a component.
     fn remove_component(&mut self, no: ComponentNo) -> Result<(), Self::Error>;
     /// A component number that is not in use.

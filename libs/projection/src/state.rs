@@ -73,6 +73,8 @@ pub enum Effect {
 pub struct ControlState {
     /// Entries below this index count.
     pub end: Index,
+    /// Counts the entries that were no cuts: as long as it is the same, every change is read alike.
+    pub revision: u64,
     /// Commitment to the log's secret and the partitions of the change stream.
     pub log: Option<([u8; 32], u16)>,
     contracts: BTreeMap<ContractId, KnownContract>,
@@ -101,6 +103,7 @@ impl ControlState {
         debug_assert!(index >= self.end, "a control entry counts once");
         self.end = index.next();
         let effect = self.order(index, recorded_at, control);
+        self.revision += u64::from(effect != Effect::Cut);
         if let Effect::Void(reason) = &effect
             && self.void.len() < VOID_MAX
         {

@@ -1,7 +1,10 @@
 //! A set of writes that a store applies as one.
 
 use std::collections::BTreeMap;
+use std::ops::Bound;
 use std::sync::Arc;
+
+use hashbrown::HashMap;
 
 use crate::table::{StoredKey, StoredRange, Table};
 
@@ -16,10 +19,16 @@ pub enum Durability {
     Synced,
 }
 
+/// A value that is set, or `None` for a key that is deleted.
+pub(crate) type Write = Option<Arc<[u8]>>;
+
 /// Writes to any tables that become visible and durable together. The last write of a key wins.
 #[derive(Debug, Default)]
 pub struct Batch {
-    writes: BTreeMap<StoredKey, Option<Arc<[u8]>>>,
+    /// Writes to tables that are read by key alone.
+    points: HashMap<StoredKey, Write>,
+    /// Writes to tables that are also read by range.
+    ranged: BTreeMap<StoredKey, Write>,
 }
 
 impl Batch {
@@ -35,7 +44,7 @@ impl Batch {
     ///
     /// When the key is longer than [`crate::KEY_BYTES_MAX`].
     pub fn put(&mut self, table: Table, key: &[u8], value: &[u8]) {
-        self.writes.insert(StoredKey::new(table, key), Some(value.into()));
+        self.write(table, key, Some(value.into()));
     }
 
     /// Removes a key; no matter if it is absent.
@@ -44,37 +53,55 @@ impl Batch {
     ///
     /// When the key is longer than [`crate::KEY_BYTES_MAX`].
     pub fn delete(&mut self, table: Table, key: &[u8]) {
-        self.writes.insert(StoredKey::new(table, key), None);
+        self.write(table, key, None);
+    }
+
+    fn write(&mut self, table: Table, key: &[u8], write: Write) {
+        let key = StoredKey::new(table, key);
+        if table.is_ranged() {
+            self.ranged.insert(key, write);
+        } else {
+            self.points.insert(key, write);
+        }
     }
 
     /// Number of keys written or deleted.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.writes.len()
+        self.points.len() + self.ranged.len()
     }
 
     /// True when nothing is written.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.writes.is_empty()
+        self.len() == 0
     }
 
     /// What the batch says of a key: `None` nothing, `Some(None)` deleted, `Some(Some(value))` set.
     pub(crate) fn written(&self, key: &StoredKey) -> Option<Option<&Arc<[u8]>>> {
-        self.writes.get(key).map(Option::as_ref)
+        self.points.get(key).or_else(|| self.ranged.get(key)).map(Option::as_ref)
     }
 
     /// The batch's writes within a range, in key order.
-    pub(crate) fn written_in(&self, range: &StoredRange) -> impl Iterator<Item = (&StoredKey, Option<&Arc<[u8]>>)> {
-        let bounds = if range.is_empty() {
-            (std::ops::Bound::Included(&range.from[..]), std::ops::Bound::Excluded(&range.from[..]))
-        } else {
-            (std::ops::Bound::Included(&range.from[..]), std::ops::Bound::Excluded(&range.to[..]))
-        };
-        self.writes.range::<[u8], _>(bounds).map(|(key, value)| (key, value.as_ref()))
+    pub(crate) fn written_in(&self, range: &StoredRange) -> Vec<(&StoredKey, Option<&Arc<[u8]>>)> {
+        if range.is_empty() {
+            return Vec::new();
+        }
+        let bounds = (Bound::Included(&range.from[..]), Bound::Excluded(&range.to[..]));
+        let mut found: Vec<_> =
+            self.ranged.range::<[u8], _>(bounds).map(|(key, write)| (key, write.as_ref())).collect();
+        if !range.is_ranged_table() {
+            let inside = |key: &StoredKey| (&range.from[..]..&range.to[..]).contains(&key.bytes());
+            found.extend(self.points.iter().filter(|(key, _)| inside(key)).map(|(key, write)| (key, write.as_ref())));
+            found.sort_unstable_by_key(|(key, _)| *key);
+        }
+        found
     }
 
-    pub(crate) fn into_writes(self) -> impl Iterator<Item = (StoredKey, Option<Arc<[u8]>>)> {
-        self.writes.into_iter()
+    /// The writes in key order: neighbours in the store are written together.
+    pub(crate) fn into_writes(self) -> Vec<(StoredKey, Write)> {
+        let mut writes: Vec<_> = self.points.into_iter().chain(self.ranged).collect();
+        writes.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
+        writes
     }
 }

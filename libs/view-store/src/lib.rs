@@ -37,6 +37,7 @@ mod directory;
 mod error;
 mod manifest;
 mod posting;
+mod row_cache;
 mod store;
 mod table;
 mod value;

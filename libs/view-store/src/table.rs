@@ -22,9 +22,11 @@ pub enum Table {
     /// Node id (16) → node number (u32). Written when a node is born, deleted when its last mention leaves.
     NodeById = 3,
     /// Node number (u32), register rank (u8), mention id (16) → record pseudonym (16). One row per
-    /// live mention of a node, so that a prefix scan lists its members in anchor order.
+    /// live mention of a node with two or more, so that a prefix scan lists its members in anchor order; the only member
+    /// of a node is the anchor in its [`Table::NodeMeta`] row.
     NodeMember = 4,
-    /// Node number (u32) → what of a node is not in the dense files. Dies with the node.
+    /// Node number (u32) → what of a node is not in the dense files, and under which counters its mentions count. Dies
+    /// with the node.
     NodeMeta = 5,
     /// Component number (u32) → encoded component: its nodes, edges and clusters. Rewritten whenever the
     /// component changes, deleted when it is merged into another.
@@ -37,25 +39,23 @@ pub enum Table {
     Control = 9,
     /// Register, agency, unit → counters. Updated in place.
     Counter = 10,
-    /// Node number (u32) → how many of its mentions count under which counters. Dies with the node.
-    Tally = 11,
     /// Search kind (u8), search key (8), mention id (16) → record pseudonym (16). Written for every version of a record and
     /// kept when it is superseded, so that a retired id still finds its person; deleted when the record is erased.
-    Lookup = 12,
+    Lookup = 11,
     /// Node number (u32), other node number (u32) → number of records that hold both as different subjects, where a node
     /// has too many of these for its own row. Deleted at zero.
-    Partner = 13,
+    Partner = 12,
     /// Batch number (u64) → the rows that the batch wrote to dense files. Written with every batch, deleted by
     /// the checkpoint that carries these rows into the files.
-    Redo = 14,
+    Redo = 13,
     /// Name → this crate's own rows: the committed batch (number, fold version, positions, digest) and the
     /// last checkpoint. Overwritten.
-    Meta = 15,
+    Meta = 14,
 }
 
 impl Table {
     /// Every table, in the order of the discriminants.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 14] = [
         Self::Head,
         Self::Mention,
         Self::NodeById,
@@ -66,7 +66,6 @@ impl Table {
         Self::Waiting,
         Self::Control,
         Self::Counter,
-        Self::Tally,
         Self::Lookup,
         Self::Partner,
         Self::Redo,
@@ -77,6 +76,16 @@ impl Table {
     #[must_use]
     pub const fn number(self) -> u8 {
         self as u8
+    }
+
+    /// Whether the fold reads the table by range inside a batch: its writes are then kept in order.
+    pub(crate) const fn is_ranged(self) -> bool {
+        matches!(self, Self::NodeMember | Self::Waiting | Self::Partner)
+    }
+
+    /// Whether the fold reads rows of the table again by key, so that keeping them in memory pays.
+    pub(crate) const fn is_read_again(self) -> bool {
+        matches!(self, Self::Head | Self::Mention | Self::NodeById)
     }
 }
 
@@ -98,6 +107,10 @@ impl StoredKey {
 
     pub(crate) fn bytes(&self) -> &[u8] {
         &self.0
+    }
+
+    pub(crate) fn is_of(&self, tables: impl Fn(Table) -> bool) -> bool {
+        Table::ALL.get(usize::from(self.0[0]) - 1).copied().is_some_and(tables)
     }
 }
 
@@ -148,6 +161,11 @@ impl StoredRange {
     pub(crate) fn is_empty(&self) -> bool {
         self.from >= self.to
     }
+
+    /// Whether the range is of a table whose writes are kept in order.
+    pub(crate) fn is_ranged_table(&self) -> bool {
+        Table::ALL.get(usize::from(self.from[0]) - 1).copied().is_some_and(Table::is_ranged)
+    }
 }
 
 /// The least byte string that is greater than every string with this prefix. The first byte is a table's
@@ -167,9 +185,9 @@ mod tests {
     #[test]
     fn table_numbers_are_the_ones_already_stored() {
         let numbers: Vec<u8> = Table::ALL.into_iter().map(Table::number).collect();
-        assert_eq!(numbers, (1..=15).collect::<Vec<u8>>());
+        assert_eq!(numbers, (1..=14).collect::<Vec<u8>>());
         assert_eq!((Table::Head.number(), Table::Component.number()), (1, 6));
-        assert_eq!((Table::Redo.number(), Table::Meta.number()), (14, 15));
+        assert_eq!((Table::Redo.number(), Table::Meta.number()), (13, 14));
     }
 
     #[test]

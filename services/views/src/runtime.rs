@@ -16,7 +16,7 @@ use telemetry::{FoldMetrics, Metrics};
 use tokio::sync::watch;
 use view_store::{Expect, OpenError, Opened, Options, ViewStore};
 
-use crate::fold::{Fold, FoldError, Folded, Totals};
+use crate::fold::{Fed, Feed, FeedOptions, Fold, FoldError, Folded, Totals};
 
 /// How the views are kept and folded.
 #[derive(Debug, Clone)]
@@ -129,7 +129,7 @@ impl Views {
         let (store, rebuilding_from) = open(&options, expect)?;
         let mut fold = Fold::resume(store, log.clone(), secret.as_ref().clone())?;
         prime(&mut fold, &log)?;
-        let control = Arc::new(ArcSwap::new(Arc::clone(fold.control())));
+        let control = fold.shared_control();
         let access = Arc::new(ArcSwap::from_pointee(access_of(fold.control())?));
         let status = Arc::new(status_of(&fold, rebuilding_from));
         let (status_tx, status) = watch::channel(status);
@@ -137,7 +137,7 @@ impl Views {
         let handle = ViewsHandle {
             log: log.clone(),
             secret,
-            control: Arc::clone(&control),
+            control,
             access: Arc::clone(&access),
             reader: fold.reader(),
             status,
@@ -145,8 +145,7 @@ impl Views {
             store: fold.store_kind(),
         };
         let stop = Arc::new(AtomicBool::new(false));
-        let run =
-            Run { fold, log, options, control, access, status: status_tx, folded: folded_tx, metrics: metrics.fold() };
+        let run = Run { fold, log, options, access, status: status_tx, folded: folded_tx, metrics: metrics.fold() };
         let stopping = Arc::clone(&stop);
         let thread = std::thread::Builder::new().name("fold".into()).spawn(move || run.until(&stopping))?;
         Ok(Self { handle, stop, thread: Some(thread) })
@@ -209,7 +208,7 @@ fn prime(fold: &mut Fold, log: &EventLog) -> Result<(), StartError> {
         if batch.entries.is_empty() {
             break;
         }
-        fold.fold(&batch.entries)?;
+        fold.fold(batch.entries)?;
     }
     Ok(())
 }
@@ -255,7 +254,6 @@ struct Run {
     fold: Fold,
     log: EventLog,
     options: ViewsOptions,
-    control: Arc<ArcSwap<ControlState>>,
     access: Arc<ArcSwap<Access>>,
     status: watch::Sender<Arc<FoldStatus>>,
     folded: watch::Sender<Positions>,
@@ -278,17 +276,25 @@ impl Run {
     }
 
     fn run(&mut self, stop: &AtomicBool) -> Result<(), FoldError> {
-        let mut reader = self.log.reader(self.fold.positions(), StreamSet::ALL_BUT_ACCESS)?;
+        let options = FeedOptions {
+            entries_max: self.options.batch_entries_max,
+            bytes_max: self.options.batch_bytes_max,
+            follow: true,
+        };
+        let feed = Feed::start(&self.fold, &self.log, options, |_| true)?;
         while !stop.load(Ordering::Acquire) {
-            let batch = reader.next_batch(self.options.batch_entries_max, self.options.batch_bytes_max)?;
-            if batch.entries.is_empty() {
-                self.metrics.behind(0);
-                reader.wait(IDLE_WAIT);
-                continue;
-            }
+            let batch = match feed.next(IDLE_WAIT)? {
+                Fed::Batch(batch) => batch,
+                Fed::Idle => {
+                    self.metrics.behind(self.behind());
+                    continue;
+                }
+                // The feed has told why in the call before.
+                Fed::End => return Ok(()),
+            };
             let begin = Instant::now();
             let policy = self.policy_indices();
-            let folded = self.fold.fold(&batch.entries)?;
+            let folded = self.fold.fold_prepared(batch)?;
             self.publish(&folded, policy);
             self.metrics.batch(folded.changes, folded.controls, begin.elapsed());
             self.metrics.behind(self.behind());
@@ -307,13 +313,10 @@ impl Run {
     }
 
     fn publish(&mut self, folded: &Folded, policy_before: (Option<Index>, Option<Index>)) {
-        if folded.controls > 0 {
-            self.control.store(Arc::clone(self.fold.control()));
-            if self.policy_indices() != policy_before {
-                match access_of(self.fold.control()) {
-                    Ok(access) => self.access.store(Arc::new(access)),
-                    Err(e) => tracing::error!(error = %e, "the new policy cannot be used; the last one stays in force"),
-                }
+        if folded.controls > 0 && self.policy_indices() != policy_before {
+            match access_of(self.fold.control()) {
+                Ok(access) => self.access.store(Arc::new(access)),
+                Err(e) => tracing::error!(error = %e, "the new policy cannot be used; the last one stays in force"),
             }
         }
         for trace in &folded.traces {

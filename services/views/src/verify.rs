@@ -4,12 +4,12 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use event_log::{EventLog, StreamSet};
+use event_log::EventLog;
 use projection::FOLD_VERSION;
 use record::{Digest, LogSecret, Positions, Stream};
 use view_store::{Expect, Options, StoreKind, ViewStore};
 
-use crate::fold::{Fold, Totals};
+use crate::fold::{Fed, Feed, FeedOptions, Fold, Totals, covered};
 use crate::runtime::StartError;
 
 /// What a verification found.
@@ -58,16 +58,17 @@ pub fn verify(
     let view = ViewStore::open(scratch, options, Expect { fold_version: FOLD_VERSION, log_id: *b"scratch of verif" })?;
     let mut fold = Fold::resume(view.into_store(), log.clone(), secret.as_ref().clone())?;
     let total = positions.iter().filter(|(s, _, _)| *s != Stream::Access).map(|(_, _, i)| i.0).sum();
-    let mut reader = log.reader(&Positions::new(), StreamSet::ALL_BUT_ACCESS)?;
+    let options = FeedOptions { entries_max: 4096, bytes_max: 8 << 20, follow: false };
+    let feed = Feed::start(&fold, log, options, covered(positions))?;
     let mut entries = 0;
     while entries < total {
-        let mut batch = reader.next_batch(4096, 8 << 20)?;
-        if batch.entries.is_empty() {
-            break;
-        }
-        batch.entries.retain(|e| positions.covers(e.position));
-        entries += batch.entries.len() as u64;
-        fold.fold(&batch.entries)?;
+        let batch = match feed.next(Duration::from_secs(1))? {
+            Fed::Batch(batch) => batch,
+            Fed::Idle => continue,
+            Fed::End => break,
+        };
+        entries += batch.len() as u64;
+        fold.fold_prepared(batch)?;
         if !progress(entries, total) {
             drop(fold);
             ViewStore::discard(scratch)?;

@@ -2,6 +2,7 @@
 
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use super::{Engine, Event};
 use crate::component::{Component, ComponentNo, NodeNo};
@@ -34,7 +35,7 @@ pub(super) struct EdgeWork {
     /// Pairs whose edge is gone though both nodes live.
     pub(super) unlinked: BTreeSet<(NodeNo, NodeNo)>,
     /// Components that were read on the way.
-    pub(super) read: BTreeMap<ComponentNo, Component>,
+    pub(super) read: BTreeMap<ComponentNo, Arc<Component>>,
 }
 
 /// What the pass over the keys collects.

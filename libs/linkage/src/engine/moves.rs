@@ -34,7 +34,7 @@ impl<S: LinkState> Engine<'_, S> {
         let mut pairs = BTreeMap::new();
         let leaving = self.leaving(event, old, &mut pairs)?;
         let staying = match new {
-            Some(record) => self.place(event, record, &mut pairs)?,
+            Some(record) => self.place(event, record, &leaving, &mut pairs)?,
             None => Vec::new(),
         };
         for (mention, placement) in leaving {
@@ -74,7 +74,7 @@ impl<S: LinkState> Engine<'_, S> {
         for (mention, placement) in record.mentions.iter().zip(placed) {
             let Some(placement) = placement else { continue };
             let meta = &self.touch(event, placement.node)?.meta;
-            let standing = Standing { node: meta.id, subject: meta.subject };
+            let standing = Standing { node: meta.id, no: placement.node, subject: meta.subject };
             event.mention(*mention, Some(standing), None);
             out.push((*mention, placement));
         }
@@ -86,6 +86,7 @@ impl<S: LinkState> Engine<'_, S> {
         &mut self,
         event: &mut Event,
         record: &RecordMentions<'_>,
+        leaving: &[(MentionId, Placement)],
         pairs: &mut BTreeMap<(NodeNo, NodeNo), i32>,
     ) -> Result<Vec<(MentionId, Placement)>, S::Error> {
         let ids = node_ids(self.model, record.mentions);
@@ -97,15 +98,14 @@ impl<S: LinkState> Engine<'_, S> {
                 None => self.bear(event, id, input)?,
             };
             let placement = Placement { node: no, rank: input.rank };
-            if self.state.placement(&input.id)? != Some(placement) {
-                self.state.add_member(no, &member)?;
+            let meta = &mut self.touch(event, no)?.meta;
+            let standing = Some(Standing { node: *id, no, subject: meta.subject });
+            if !leaving.contains(&(input.id, placement)) {
+                self.state.add_member(no, meta, &member)?;
                 self.state.put_placement(&input.id, Some(placement))?;
-                let meta = &mut self.touch(event, no)?.meta;
                 meta.members += 1;
                 meta.anchor = meta.anchor.min(member);
             }
-            let subject = self.touch(event, no)?.meta.subject;
-            let standing = Some(Standing { node: *id, subject });
             match event.diff.mentions.iter_mut().find(|change| change.mention == input.id) {
                 Some(change) => change.new = standing,
                 None => event.mention(input.id, None, standing),

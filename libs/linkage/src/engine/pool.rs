@@ -1,6 +1,9 @@
 //! Step three: the touched components are pooled, cut into components again, clustered, and compared with what they were.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use hashbrown::HashMap;
 
 use record::MentionId;
 
@@ -98,7 +101,7 @@ impl<S: LinkState> Engine<'_, S> {
     fn pool(
         &mut self,
         event: &mut Event,
-        old: &BTreeMap<ComponentNo, Component>,
+        old: &BTreeMap<ComponentNo, Arc<Component>>,
         loose: &BTreeSet<NodeNo>,
         work: &EdgeWork,
     ) -> Result<Pool, S::Error> {
@@ -215,7 +218,7 @@ impl<S: LinkState> Engine<'_, S> {
         group: &Group,
         component: Component,
         free: &mut BTreeSet<ComponentNo>,
-        old: &BTreeMap<ComponentNo, Component>,
+        old: &BTreeMap<ComponentNo, Arc<Component>>,
     ) -> Result<(), S::Error> {
         let stored = component.nodes.len() > 1 || !component.decisions.is_empty();
         let no = match pool.largest_source(group).filter(|no| stored && free.remove(no)) {
@@ -232,12 +235,12 @@ impl<S: LinkState> Engine<'_, S> {
             let meta = &mut self.touch(event, entry.node.no)?.meta;
             (meta.component, meta.subject) = (no, subject);
             if entry.subject != Some(subject) {
-                let (id, no) = (entry.node.id, entry.node.no);
-                event.diff.nodes.push(NodeChange { id, no, old: entry.subject, new: Some(subject) });
+                let (id, no, sole) = (entry.node.id, entry.node.no, meta.sole());
+                event.diff.nodes.push(NodeChange { id, no, old: entry.subject, new: Some(subject), sole });
             }
         }
         match no {
-            Some(no) if old.get(&no) != Some(&component) => self.state.put_component(no, &component),
+            Some(no) if old.get(&no).map(Arc::as_ref) != Some(&component) => self.state.put_component(no, component),
             _ => Ok(()),
         }
     }
@@ -254,7 +257,7 @@ struct Group {
 }
 
 impl Pool {
-    fn take_edges(&mut self, old: &BTreeMap<ComponentNo, Component>, work: &EdgeWork) {
+    fn take_edges(&mut self, old: &BTreeMap<ComponentNo, Arc<Component>>, work: &EdgeWork) {
         let mut edges = Vec::new();
         for component in old.values() {
             for edge in &component.edges {
@@ -270,7 +273,7 @@ impl Pool {
         self.edges.dedup();
     }
 
-    fn take_cannots(&mut self, event: &Event, old: &BTreeMap<ComponentNo, Component>) {
+    fn take_cannots(&mut self, event: &Event, old: &BTreeMap<ComponentNo, Arc<Component>>) {
         let known = old.values().flat_map(|component| {
             let no = |place: u32| component.nodes[place as usize].no;
             component.cannots.iter().map(move |(a, b)| (no(*a), no(*b)))
@@ -369,7 +372,7 @@ fn collect_clusters(component: &Component, out: &mut Clusters) {
 /// Fills the diff with what differs between the old components and the new ones.
 fn compare(
     event: &mut Event,
-    old: &BTreeMap<ComponentNo, Component>,
+    old: &BTreeMap<ComponentNo, Arc<Component>>,
     pool: &Pool,
     mut edges: Edges,
     mut clusters: Clusters,
@@ -410,7 +413,7 @@ fn compare(
 fn gone(event: &mut Event, before: &mut Clusters) {
     for (no, touched) in event.nodes.iter().filter(|(_, touched)| touched.is_dead()) {
         let Some(meta) = &touched.old else { continue };
-        event.diff.nodes.push(NodeChange { id: meta.id, no: *no, old: Some(meta.subject), new: None });
+        event.diff.nodes.push(NodeChange { id: meta.id, no: *no, old: Some(meta.subject), new: None, sole: None });
         if meta.component.is_none() {
             before.insert(meta.subject, vec![(meta.id, *no)]);
         }

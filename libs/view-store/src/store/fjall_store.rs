@@ -11,7 +11,7 @@ use fjall::config::{BloomConstructionPolicy, FilterPolicy, FilterPolicyEntry};
 use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode, Readable as _, Snapshot as DbSnapshot};
 
 use super::{Row, StoreKind, row, tells_of_damage};
-use crate::batch::{Batch, Durability};
+use crate::batch::{Durability, Write};
 use crate::error::Error;
 use crate::table::{StoredKey, StoredRange};
 use crate::value::Value;
@@ -78,13 +78,13 @@ impl FjallStore {
         FjallSnapshot { view: self.db.snapshot(), tables: self.tables.clone() }
     }
 
-    pub(super) fn commit(&self, batch: Batch, durability: Durability) -> Result<(), Error> {
+    pub(super) fn apply(&self, batch: &[(StoredKey, Write)], durability: Durability) -> Result<(), Error> {
         let mode = match durability {
             Durability::Buffered => PersistMode::Buffer,
             Durability::Synced => PersistMode::SyncData,
         };
         let mut writes = self.db.batch().durability(Some(mode));
-        for (key, value) in batch.into_writes() {
+        for (key, value) in batch {
             match value {
                 Some(value) => writes.insert(&self.tables, key.bytes(), &value[..]),
                 None => writes.remove(&self.tables, key.bytes()),

@@ -7,7 +7,7 @@ mod sled_store;
 use std::fmt;
 use std::path::Path;
 
-use crate::batch::{Batch, Durability};
+use crate::batch::{Batch, Durability, Write};
 use crate::error::Error;
 use crate::table::{KeyRange, StoredKey, StoredRange, Table};
 use crate::value::Value;
@@ -96,10 +96,13 @@ impl Store {
     ///
     /// [`Error::Store`] when the store cannot be read.
     pub fn get(&self, table: Table, key: &[u8]) -> Result<Option<Value>, Error> {
-        let key = StoredKey::new(table, key);
+        self.get_stored(&StoredKey::new(table, key))
+    }
+
+    pub(crate) fn get_stored(&self, key: &StoredKey) -> Result<Option<Value>, Error> {
         match self {
-            Self::Fjall(store) => store.get(&key),
-            Self::Sled(store) => store.get(&key),
+            Self::Fjall(store) => store.get(key),
+            Self::Sled(store) => store.get(key),
         }
     }
 
@@ -144,9 +147,14 @@ impl Store {
     ///
     /// [`Error::Store`]; whether the batch is applied is then unknown until the store is opened again.
     pub fn commit(&self, batch: Batch, durability: Durability) -> Result<(), Error> {
+        self.apply(&batch.into_writes(), durability)
+    }
+
+    /// [`Store::commit`] of a batch's writes, in key order.
+    pub(crate) fn apply(&self, writes: &[(StoredKey, Write)], durability: Durability) -> Result<(), Error> {
         match self {
-            Self::Fjall(store) => store.commit(batch, durability),
-            Self::Sled(store) => store.commit(batch, durability),
+            Self::Fjall(store) => store.apply(writes, durability),
+            Self::Sled(store) => store.apply(writes, durability),
         }
     }
 

@@ -8,7 +8,7 @@ use sled::{Db, IVec, Tree};
 
 use super::sled_history::History;
 use super::{Row, StoreKind, row, tells_of_damage};
-use crate::batch::{Batch, Durability};
+use crate::batch::{Durability, Write};
 use crate::error::Error;
 use crate::table::{StoredKey, StoredRange};
 use crate::value::Value;
@@ -66,27 +66,27 @@ impl SledStore {
         SledSnapshot { tree: self.tree.clone(), history: Arc::clone(&self.history), version: self.history.enter() }
     }
 
-    pub(super) fn commit(&self, batch: Batch, durability: Durability) -> Result<(), Error> {
-        self.apply(batch)?;
+    pub(super) fn apply(&self, batch: &[(StoredKey, Write)], durability: Durability) -> Result<(), Error> {
+        self.write(batch)?;
         match durability {
             Durability::Buffered => Ok(()),
             Durability::Synced => self.persist(),
         }
     }
 
-    fn apply(&self, batch: Batch) -> Result<(), Error> {
+    fn write(&self, batch: &[(StoredKey, Write)]) -> Result<(), Error> {
         let _whole_batches = self.applying.lock().unwrap_or_else(PoisonError::into_inner);
         let keep = self.history.has_readers();
         let mut overwritten = BTreeMap::new();
         let mut writes = sled::Batch::default();
-        for (key, value) in batch.into_writes() {
+        for (key, value) in batch {
             match value {
                 Some(value) => writes.insert(key.bytes(), &value[..]),
                 None => writes.remove(key.bytes()),
             }
             if keep {
                 let old = self.tree.get(key.bytes()).map_err(failed)?;
-                overwritten.insert(key, old);
+                overwritten.insert(key.clone(), old);
             }
         }
         if keep {

@@ -192,7 +192,7 @@ mod tests {
             let committed = Committed { batch, fold_version, positions, digest, lengths };
             let mut written = Batch::new();
             committed.put(&mut written);
-            let (_, value) = written.into_writes().next().expect("one row");
+            let (_, value) = written.into_writes().pop().expect("one row");
             let value = value.expect("a value");
             prop_assert_eq!(Committed::decode(&value).expect("sound"), committed);
             prop_assert!(Committed::decode(&value[..cut]).is_err());

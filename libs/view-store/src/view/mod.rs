@@ -15,8 +15,10 @@ use crate::dense::{Carry, DenseFile, DenseTable};
 use crate::error::Error;
 use crate::manifest::Manifest;
 use crate::posting::{DeadNodes, PostingIndex};
+use crate::row_cache::RowCache;
 use crate::store::{Store, StoreKind};
-use crate::table::Table;
+use crate::table::{StoredKey, Table};
+use crate::value::Value;
 use crate::work::Work;
 use meta::{Checkpoint, Lengths};
 
@@ -35,6 +37,8 @@ pub struct Options {
     pub store: StoreKind,
     /// Memory of the key-value store, in bytes: cached blocks and unflushed writes. At least 16 MiB count.
     pub cache_bytes: u64,
+    /// Memory for rows that the fold reads again, in bytes.
+    pub row_cache_bytes: u64,
     /// Memory for cached blocks of the dense files, in bytes.
     pub dense_cache_bytes: u64,
     /// Dense rows that wait in memory, in bytes, before a checkpoint carries them into the files; as much again while
@@ -47,11 +51,12 @@ pub struct Options {
 }
 
 impl Default for Options {
-    /// fjall with 128 MiB, 64 MiB for dense blocks, 32 MiB of overlay, 2^20 postings, buffered commits.
+    /// fjall with 128 MiB, 128 MiB for rows, 64 MiB for dense blocks, 32 MiB of overlay, 2^20 postings, buffered commits.
     fn default() -> Self {
         Self {
             store: StoreKind::Fjall,
             cache_bytes: 128 << 20,
+            row_cache_bytes: 128 << 20,
             dense_cache_bytes: 64 << 20,
             overlay_bytes_max: 32 << 20,
             front_postings_max: 1 << 20,
@@ -83,6 +88,7 @@ pub struct ViewStore {
     options: Options,
     manifest: Manifest,
     store: Arc<Store>,
+    rows: RowCache,
     /// In the order of [`DenseTable::ALL`].
     files: Vec<DenseFile>,
     postings: PostingIndex,
@@ -133,7 +139,9 @@ impl ViewStore {
         redo: Vec<u64>,
     ) -> Self {
         let (dir, options, lock) = (dir.to_owned(), options.clone(), Arc::new(lock));
-        Self { dir, options, manifest, store, files, postings, committed, redo, running: None, poisoned: false, lock }
+        let rows = RowCache::new(options.row_cache_bytes);
+        let (running, poisoned) = (None, false);
+        Self { dir, options, manifest, store, rows, files, postings, committed, redo, running, poisoned, lock }
     }
 
     /// The last committed batch.
@@ -257,7 +265,13 @@ impl ViewStore {
 
     fn commit(&mut self, batch: Batch, committed: Committed, has_redo: bool) -> Result<(), Error> {
         let number = committed.batch;
-        self.store.commit(batch, self.options.durability)?;
+        let writes = batch.into_writes();
+        self.store.apply(&writes, self.options.durability)?;
+        for (key, write) in writes {
+            if key.is_of(Table::is_read_again) {
+                self.rows.insert(key, write.map(Value::from));
+            }
+        }
         self.committed = committed;
         if has_redo {
             self.redo.push(number);
@@ -265,6 +279,22 @@ impl ViewStore {
         self.files.iter_mut().for_each(DenseFile::keep_changes);
         self.keep_postings(self.dense_len(DenseTable::NodeFeature))?;
         self.tend_checkpoint()
+    }
+
+    /// A committed row, from memory where it is there.
+    fn committed_row(&self, table: Table, key: StoredKey) -> Result<Option<Value>, Error> {
+        if !table.is_read_again() {
+            return self.store.get_stored(&key);
+        }
+        if let Some(known) = self.rows.get(&key) {
+            return Ok(known);
+        }
+        let found = self.store.get_stored(&key)?;
+        if let Some(value) = &found {
+            // A copy: the store's own value may keep a whole block alive.
+            self.rows.insert(key, Some(Value::from(&value[..])));
+        }
+        Ok(found)
     }
 
     fn keep_postings(&mut self, nodes: u32) -> Result<(), Error> {

@@ -28,9 +28,10 @@ impl<'a> Txn<'a> {
     ///
     /// [`Error::Store`] when the store cannot be read.
     pub fn get(&self, table: Table, key: &[u8]) -> Result<Option<Value>, Error> {
-        match self.batch.written(&StoredKey::new(table, key)) {
+        let key = StoredKey::new(table, key);
+        match self.batch.written(&key) {
             Some(written) => Ok(written.map(|value| Value::from(std::sync::Arc::clone(value)))),
-            None => self.store.store.get(table, key),
+            None => self.store.committed_row(table, key),
         }
     }
 
@@ -50,7 +51,7 @@ impl<'a> Txn<'a> {
     /// As [`Txn::get`].
     pub fn range(&self, table: Table, range: KeyRange<'_>, limit: usize) -> Result<Vec<Row>, Error> {
         let stored = StoredRange::new(table, range);
-        let written: Vec<_> = self.batch.written_in(&stored).collect();
+        let written = self.batch.written_in(&stored);
         // Each written row hides at most one stored row.
         let base = self.store.store.range(table, range, limit.saturating_add(written.len()))?;
         if written.is_empty() {

@@ -2,14 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use contract::kinds;
-use linkage::{Field, Level, LinkDiff, LinkState, NodeNo};
+use linkage::{Field, Level, LinkDiff, LinkState, NodeChange, NodeNo};
 use projection::head::Facts;
 use projection::quality::{Cell, Counts};
 use record::{Kind, MentionId, Pseudonym, Row};
 use view_store::{KeyRange, Table};
 
-use super::links::{MentionRow, StoreLinks, decode_member};
+use super::links::{StoreLinks, decode_member};
 use super::tally::{self, Compared, Tally};
 use super::{FoldError, Step, edge_row};
 
@@ -48,21 +47,26 @@ impl<'t> Step<'_, 't> {
                 continue;
             }
             let kind = self.node_kind(node.no)?;
-            for (key, value) in
-                self.txn.range(Table::NodeMember, KeyRange::Prefix(&node.no.0.to_be_bytes()), usize::MAX)?
-            {
-                let (member, _) = decode_member(&key, &value)?;
-                if !own.contains(&member.mention) {
-                    self.digest.remove(&Row::Mention { kind, mention: member.mention, subject: old }.encode());
-                    self.digest.add(&Row::Mention { kind, mention: member.mention, subject: new }.encode());
+            for mention in self.members(node)? {
+                if !own.contains(&mention) {
+                    self.digest.remove(&Row::Mention { kind, mention, subject: old }.encode());
+                    self.digest.add(&Row::Mention { kind, mention, subject: new }.encode());
                 }
             }
         }
         Ok(())
     }
 
+    fn members(&self, node: &NodeChange) -> Result<Vec<MentionId>, FoldError> {
+        if let Some(sole) = node.sole {
+            return Ok(vec![sole]);
+        }
+        let rows = self.txn.range(Table::NodeMember, KeyRange::Prefix(&node.no.0.to_be_bytes()), usize::MAX)?;
+        rows.iter().map(|(key, value)| decode_member(key, value).map(|(member, _)| member.mention)).collect()
+    }
+
     fn state(&mut self, record: Pseudonym) -> StoreLinks<'_, 't> {
-        StoreLinks { txn: self.txn, cache: &mut self.links, record }
+        StoreLinks { txn: self.txn, cache: self.links, record }
     }
 
     fn node_kind(&mut self, no: NodeNo) -> Result<Kind, FoldError> {
@@ -82,78 +86,64 @@ impl<'t> Step<'_, 't> {
         diff: &LinkDiff,
         model: &linkage::Model,
     ) -> Result<(), FoldError> {
+        let (gone, came) = placed(moved, diff);
         let changed: BTreeSet<NodeNo> =
             diff.before.iter().chain(&diff.after).flat_map(|c| c.nodes.iter().copied()).collect();
-        let (gone, came) = self.placed(moved, diff)?;
-        // A cluster that a mention joined or left without changing it is counted again as it is.
-        let mut steady: BTreeMap<MentionId, Vec<NodeNo>> = BTreeMap::new();
-        for no in gone.iter().chain(&came).map(|(no, _)| *no).filter(|no| !changed.contains(no)) {
-            if self.state(record).is_live(no)? {
-                let (subject, nodes) = self.cluster(no)?;
-                steady.insert(subject, nodes);
-            }
-        }
-        let steady: Vec<Vec<NodeNo>> = steady.into_values().collect();
-        let before = diff.before.iter().map(|c| &c.nodes).chain(&steady);
-        let after = diff.after.iter().map(|c| &c.nodes).chain(&steady);
-        let all: BTreeSet<NodeNo> = changed
-            .iter()
-            .copied()
-            .chain(steady.iter().flatten().copied())
-            .chain(gone.iter().chain(&came).map(|(n, _)| *n))
-            .collect();
+        let steady = self.steady_clusters(record, moved, gone.iter().chain(&came), &changed)?;
+        let touched = changed.iter().copied().chain(gone.iter().chain(&came).map(|(no, _)| *no));
+        let all: BTreeSet<NodeNo> = touched.chain(steady.iter().flatten().copied()).collect();
         let mut tallies: BTreeMap<NodeNo, Tally> = BTreeMap::new();
         for no in &all {
-            let row = self.txn.get(Table::Tally, &no.0.to_be_bytes())?;
-            tallies.insert(*no, row.map_or(Ok(Tally::default()), |v| Tally::decode(&v))?);
+            tallies.insert(*no, self.state(record).tally(*no)?.clone());
         }
-        for nodes in before {
+        for nodes in diff.before.iter().map(|c| &c.nodes).chain(&steady) {
             self.count_surplus(nodes, &tallies, -1);
         }
-        for tally in tallies.values_mut() {
+        for (no, tally) in &mut tallies {
             self.count_compared(tally, -1);
-            tally.compared = None;
+            if changed.contains(no) {
+                tally.compared = None;
+            }
         }
         self.move_tallies(moved, &gone, moved.old, &mut tallies, -1);
         self.move_tallies(moved, &came, moved.new, &mut tallies, 1);
-        for nodes in after {
-            self.count_surplus(nodes, &tallies, 1);
+        for nodes in diff.after.iter().map(|c| &c.nodes) {
             self.compare_cluster(nodes, &mut tallies, model)?;
+        }
+        for nodes in diff.after.iter().map(|c| &c.nodes).chain(&steady) {
+            self.count_surplus(nodes, &tallies, 1);
         }
         for (no, tally) in tallies {
             self.count_compared(&tally, 1);
-            match tally.is_empty() {
-                true => self.txn.delete(Table::Tally, &no.0.to_be_bytes()),
-                false => self.txn.put(Table::Tally, &no.0.to_be_bytes(), &tally.encode()),
+            let mut state = self.state(record);
+            if *state.tally(no)? != tally {
+                state.put_tally(no, tally)?;
             }
         }
         self.count_subjects(diff)
     }
 
-    /// The nodes that the record's mentions left and joined, each with the mention's place in the facts.
-    fn placed(&self, moved: &Moved<'_>, diff: &LinkDiff) -> Result<(Placed, Placed), FoldError> {
-        let (mut gone, mut came) = (Vec::new(), Vec::new());
-        for m in &diff.mentions {
-            let number = |id: Option<linkage::NodeId>| -> Result<Option<NodeNo>, FoldError> {
-                let Some(id) = id else { return Ok(None) };
-                let live = self.txn.get(Table::NodeById, &id.0)?;
-                let dead = || diff.nodes.iter().find(|n| n.id == id && n.new.is_none()).map(|n| n.no);
-                match live {
-                    Some(v) => {
-                        let no: [u8; 4] = v.as_ref().try_into().map_err(|_| FoldError::Row("node by id"))?;
-                        Ok(Some(NodeNo(u32::from_be_bytes(no))))
-                    }
-                    None => Ok(dead()),
-                }
-            };
-            if let (Some(no), Some(at)) = (number(m.old.map(|s| s.node))?, place(moved.old, m.mention)) {
-                gone.push((no, at));
-            }
-            if let (Some(no), Some(at)) = (number(m.new.map(|s| s.node))?, place(moved.new, m.mention)) {
-                came.push((no, at));
+    /// Clusters that a mention joined or left without changing them, where the record is one of which a subject should have
+    /// but one: their surplus is counted again.
+    fn steady_clusters<'p>(
+        &mut self,
+        record: Pseudonym,
+        moved: &Moved<'_>,
+        placed: impl Iterator<Item = &'p (NodeNo, usize)>,
+        changed: &BTreeSet<NodeNo>,
+    ) -> Result<Vec<Vec<NodeNo>>, FoldError> {
+        let once = |facts: Option<&Facts>| facts.is_some_and(|f| f.mentions.iter().any(|m| m.once));
+        if !once(moved.old) && !once(moved.new) {
+            return Ok(Vec::new());
+        }
+        let mut steady: BTreeMap<MentionId, Vec<NodeNo>> = BTreeMap::new();
+        for no in placed.map(|(no, _)| *no).filter(|no| !changed.contains(no)) {
+            if self.state(record).is_live(no)? {
+                let (subject, nodes) = self.cluster(no)?;
+                steady.insert(subject, nodes);
             }
         }
-        Ok((gone, came))
+        Ok(steady.into_values().collect())
     }
 
     /// The cluster of a live node.
@@ -213,22 +203,22 @@ impl<'t> Step<'_, 't> {
     ) -> Result<(), FoldError> {
         let Some(first) = nodes.first() else { return Ok(()) };
         let mut state = self.state(Pseudonym::default());
-        let subject = state.meta(*first)?.subject;
-        let Some(row) = state.txn.get(Table::Mention, &subject.0)? else { return Err(FoldError::Row("mention")) };
-        let anchor = MentionRow::decode(&row)?;
-        let anchor_row = state.row(anchor.placement.node)?;
-        let rank = anchor.placement.rank;
+        let subject = state.meta_row(*first)?.subject;
+        let mut anchor = None;
+        for no in nodes {
+            let first = state.meta_row(*no)?.anchor;
+            if first.mention == subject {
+                anchor = Some((*no, first.rank));
+            }
+        }
+        let (anchor, rank) = anchor.ok_or(FoldError::Row("node"))?;
+        let anchor_row = state.row(anchor)?;
         for no in nodes {
             let row = state.row(*no)?;
-            let matched =
-                *no == anchor.placement.node || model.score(&row, &anchor_row).levels().iter().all(|l| agrees(*l));
-            let kind = match row.kind() {
-                Some(linkage::Kind::Parcel) => Kind::Parcel,
-                Some(linkage::Kind::Person) | None => Kind::Person,
-            };
-            let register = kinds().info(kind).anchors.get(usize::from(rank)).cloned().unwrap_or_default();
+            let matched = *no == anchor || model.score(&row, &anchor_row).levels().iter().all(|l| agrees(*l));
+            let kind = row.kind().ok_or(FoldError::Row("feature"))?;
             if let Some(tally) = tallies.get_mut(no) {
-                tally.compared = Some(Compared { register, matched });
+                tally.compared = Some(Compared { kind, rank, matched });
             }
         }
         Ok(())
@@ -236,8 +226,9 @@ impl<'t> Step<'_, 't> {
 
     fn count_compared(&mut self, tally: &Tally, sign: i64) {
         let Some(compared) = &tally.compared else { return };
+        let register = compared.register();
         for (cell, n) in &tally.cells {
-            if self.counters.register(*cell) != compared.register {
+            if self.counters.register(*cell) != register {
                 let n = u64::from(*n);
                 let counts = Counts { compared: n, matched: if compared.matched { n } else { 0 }, ..Counts::default() };
                 self.counters.add(*cell, &counts, sign);
@@ -274,6 +265,20 @@ impl Moved<'_> {
         let find = |facts: Option<&Facts>| facts?.mentions.iter().find(|m| m.id == mention).map(|m| m.kind);
         find(self.new).or_else(|| find(self.old)).expect("a moved mention is one of the record's own")
     }
+}
+
+/// The nodes that the record's mentions left and joined, each with the mention's place in the facts.
+fn placed(moved: &Moved<'_>, diff: &LinkDiff) -> (Placed, Placed) {
+    let (mut gone, mut came) = (Vec::new(), Vec::new());
+    for m in &diff.mentions {
+        if let (Some(old), Some(at)) = (m.old, place(moved.old, m.mention)) {
+            gone.push((old.no, at));
+        }
+        if let (Some(new), Some(at)) = (m.new, place(moved.new, m.mention)) {
+            came.push((new.no, at));
+        }
+    }
+    (gone, came)
 }
 
 fn place(facts: Option<&Facts>, mention: MentionId) -> Option<usize> {

@@ -2,25 +2,142 @@
 //!
 //! Node numbers and component numbers are dense and by arrival; they never reach a digest or an id.
 
-use std::collections::HashMap;
+use std::sync::Arc;
 
+use hashbrown::HashMap;
 use linkage::{Component, ComponentNo, FeatureRow, LinkState, Member, NodeId, NodeMeta, NodeNo, Placement, ROW_BYTES};
-use record::{MentionId, Pseudonym};
-use view_store::{DenseTable, Found, KeyRange, Table, Txn};
+use record::{MentionId, Pseudonym, Reader};
+use view_store::{DenseTable, Found, KeyRange, Table, Txn, View};
 
 use super::FoldError;
+use super::kept::Kept;
+use super::tally::Tally;
 
 const NODE_STATE_BYTES: usize = 16;
 const LIVE: u8 = 1;
 const NEXT_COMPONENT: &[u8] = b"next component";
 
-/// Decoded rows of the open batch, so that a row which is touched often is decoded once. Dropped with the batch.
-#[derive(Default)]
+/// A generation of kept rows: with the one before it, about 60 MB of nodes, 50 MB of features and 60 MB of components.
+const GENERATION_MAX: usize = 1 << 17;
+
+/// A node's row: what linkage keeps of it, and what of it is counted.
+pub(super) struct NodeRow {
+    meta: NodeMeta,
+    pub(super) tally: Tally,
+    /// The node has died in this batch.
+    dead: bool,
+    /// The row is to be written.
+    dirty: bool,
+}
+
+impl NodeRow {
+    /// What stands for a node until linkage writes its first row, in the same event.
+    fn unborn(id: &NodeId) -> Self {
+        let (mention, partners) = (MentionId([0; 16]), Vec::new());
+        let anchor = Member { rank: u8::MAX, mention };
+        let meta = NodeMeta { id: *id, component: None, members: 0, anchor, subject: mention, partners, spilled: 0 };
+        Self { meta, tally: Tally::default(), dead: false, dirty: false }
+    }
+
+    fn encode(&self) -> Vec<u8> {
+        let mut bytes = self.meta.encode();
+        self.tally.append(&mut bytes);
+        bytes
+    }
+
+    fn decode(bytes: &[u8]) -> Result<Self, FoldError> {
+        let mut reader = Reader::new(bytes);
+        let meta = NodeMeta::read(&mut reader)?;
+        let tally = Tally::read(&mut reader)?;
+        reader.end("node")?;
+        Ok(Self { meta, tally, dead: false, dirty: false })
+    }
+}
+
+/// What linkage keeps of a node, as queries read it.
+pub fn decode_node(bytes: &[u8]) -> Result<NodeMeta, FoldError> {
+    Ok(NodeRow::decode(bytes)?.meta)
+}
+
+/// A component, or that it was removed in this batch.
+struct ComponentRow {
+    component: Option<Arc<Component>>,
+    dirty: bool,
+}
+
+/// Rows that the links read and change again and again, decoded, and the numbers that they count by. What a batch changes
+/// is written at its end, once.
 pub(super) struct LinkCache {
-    metas: HashMap<NodeNo, NodeMeta>,
-    rows: HashMap<NodeNo, FeatureRow>,
-    live: HashMap<NodeNo, bool>,
-    next_component: Option<u32>,
+    nodes: Kept<NodeNo, NodeRow>,
+    dirty_nodes: Vec<NodeNo>,
+    components: Kept<ComponentNo, ComponentRow>,
+    dirty_components: Vec<ComponentNo>,
+    rows: Kept<NodeNo, FeatureRow>,
+    live: Kept<NodeNo, bool>,
+    /// Live nodes of every key that is counted. Only keys with many nodes are, and they are few.
+    loads: HashMap<u64, u32>,
+    next_component: u32,
+}
+
+impl LinkCache {
+    /// Reads what is kept in memory as a whole.
+    pub(super) fn load(view: &View) -> Result<Self, FoldError> {
+        let mut loads = HashMap::new();
+        for (key, value) in view.range(Table::KeyLoad, KeyRange::All, usize::MAX)? {
+            let key: [u8; 8] = key.as_ref().try_into().map_err(|_| FoldError::Row("key load"))?;
+            loads.insert(u64::from_be_bytes(key), u32_of(&value, "key load")?);
+        }
+        let next = view.get(Table::Control, NEXT_COMPONENT)?;
+        let next_component = next.map_or(Ok(0), |v| u32_of(&v, "next component"))?;
+        Ok(Self {
+            nodes: Kept::new(GENERATION_MAX),
+            dirty_nodes: Vec::new(),
+            components: Kept::new(GENERATION_MAX),
+            dirty_components: Vec::new(),
+            rows: Kept::new(2 * GENERATION_MAX),
+            live: Kept::new(8 * GENERATION_MAX),
+            loads,
+            next_component,
+        })
+    }
+
+    /// Writes what the batch has changed.
+    pub(super) fn finish(&mut self, txn: &mut Txn<'_>) {
+        txn.put(Table::Control, NEXT_COMPONENT, &self.next_component.to_be_bytes());
+        for no in std::mem::take(&mut self.dirty_nodes) {
+            let row = self.nodes.get_mut(no).expect("what a batch has changed is kept to its end");
+            if row.dead {
+                txn.delete(Table::NodeMeta, &node_key(no));
+                self.nodes.remove(no);
+            } else {
+                row.dirty = false;
+                txn.put(Table::NodeMeta, &node_key(no), &row.encode());
+            }
+        }
+        for no in std::mem::take(&mut self.dirty_components) {
+            let row = self.components.get_mut(no).expect("what a batch has changed is kept to its end");
+            row.dirty = false;
+            match &row.component {
+                Some(component) => txn.put(Table::Component, &no.0.to_be_bytes(), &component.encode()),
+                None => {
+                    txn.delete(Table::Component, &no.0.to_be_bytes());
+                    self.components.remove(no);
+                }
+            }
+        }
+        self.nodes.age();
+        self.components.age();
+        self.rows.age();
+        self.live.age();
+    }
+
+    fn change_component(&mut self, no: ComponentNo, component: Option<Arc<Component>>) {
+        let known = self.components.get_mut(no).is_some_and(|row| row.dirty);
+        if !known {
+            self.dirty_components.push(no);
+        }
+        self.components.insert(no, ComponentRow { component, dirty: true });
+    }
 }
 
 /// What linkage sees of the store while one record is folded.
@@ -87,6 +204,38 @@ fn u32_of(bytes: &[u8], row: &'static str) -> Result<u32, FoldError> {
 }
 
 impl StoreLinks<'_, '_> {
+    fn node(&mut self, no: NodeNo) -> Result<&mut NodeRow, FoldError> {
+        let txn = &*self.txn;
+        self.cache.nodes.get_or_load(no, || {
+            let bytes = txn.get(Table::NodeMeta, &node_key(no))?.ok_or(FoldError::Row("node"))?;
+            NodeRow::decode(&bytes)
+        })
+    }
+
+    /// The meta row of a live node, as the cache holds it.
+    pub(super) fn meta_row(&mut self, no: NodeNo) -> Result<&NodeMeta, FoldError> {
+        self.node(no).map(|row| &row.meta)
+    }
+
+    /// What of a node is counted; also of one that died in this batch.
+    pub(super) fn tally(&mut self, no: NodeNo) -> Result<&Tally, FoldError> {
+        self.node(no).map(|row| &row.tally)
+    }
+
+    /// Sets what of a node is counted.
+    pub(super) fn put_tally(&mut self, no: NodeNo, tally: Tally) -> Result<(), FoldError> {
+        let row = self.node(no)?;
+        row.tally = tally;
+        if !std::mem::replace(&mut row.dirty, true) {
+            self.cache.dirty_nodes.push(no);
+        }
+        Ok(())
+    }
+
+    fn put_member(&mut self, no: NodeNo, member: &Member, record: Pseudonym) {
+        self.txn.put(Table::NodeMember, &member_key(no, member), &record.0);
+    }
+
     fn put_live(&mut self, no: NodeNo, live: bool) -> Result<(), FoldError> {
         let mut state = [0; NODE_STATE_BYTES];
         state[0] = if live { LIVE } else { 0 };
@@ -109,51 +258,51 @@ impl LinkState for StoreLinks<'_, '_> {
         self.put_live(no, true)?;
         self.txn.put(Table::NodeById, &id.0, &node_key(no));
         self.cache.rows.insert(no, *row);
+        self.cache.nodes.insert(no, NodeRow::unborn(id));
         Ok(no)
     }
 
     fn retire_node(&mut self, no: NodeNo, id: &NodeId, _keys: &[u64]) -> Result<(), FoldError> {
         self.put_live(no, false)?;
         self.txn.delete(Table::NodeById, &id.0);
-        self.txn.delete(Table::NodeMeta, &node_key(no));
-        self.cache.metas.remove(&no);
+        let row = self.node(no)?;
+        row.dead = true;
+        if !std::mem::replace(&mut row.dirty, true) {
+            self.cache.dirty_nodes.push(no);
+        }
         Ok(())
     }
 
     fn is_live(&mut self, no: NodeNo) -> Result<bool, FoldError> {
-        if let Some(live) = self.cache.live.get(&no) {
-            return Ok(*live);
-        }
-        let mut state = [0; NODE_STATE_BYTES];
-        self.txn.dense_get(DenseTable::NodeState, no.0, &mut state)?;
-        let live = state[0] == LIVE;
-        self.cache.live.insert(no, live);
-        Ok(live)
+        let txn = &*self.txn;
+        let live = self.cache.live.get_or_load(no, || {
+            let mut state = [0; NODE_STATE_BYTES];
+            txn.dense_get(DenseTable::NodeState, no.0, &mut state)?;
+            Ok::<_, FoldError>(state[0] == LIVE)
+        })?;
+        Ok(*live)
     }
 
     fn row(&mut self, no: NodeNo) -> Result<FeatureRow, FoldError> {
-        if let Some(row) = self.cache.rows.get(&no) {
-            return Ok(*row);
-        }
-        let mut row = [0; ROW_BYTES];
-        self.txn.dense_get(DenseTable::NodeFeature, no.0, &mut row)?;
-        self.cache.rows.insert(no, FeatureRow(row));
-        Ok(FeatureRow(row))
+        let txn = &*self.txn;
+        let row = self.cache.rows.get_or_load(no, || {
+            let mut row = [0; ROW_BYTES];
+            txn.dense_get(DenseTable::NodeFeature, no.0, &mut row)?;
+            Ok::<_, FoldError>(FeatureRow(row))
+        })?;
+        Ok(*row)
     }
 
     fn meta(&mut self, no: NodeNo) -> Result<NodeMeta, FoldError> {
-        if let Some(meta) = self.cache.metas.get(&no) {
-            return Ok(meta.clone());
-        }
-        let bytes = self.txn.get(Table::NodeMeta, &node_key(no))?.ok_or(FoldError::Row("node"))?;
-        let meta = NodeMeta::decode(&bytes)?;
-        self.cache.metas.insert(no, meta.clone());
-        Ok(meta)
+        self.meta_row(no).cloned()
     }
 
     fn put_meta(&mut self, no: NodeNo, meta: &NodeMeta) -> Result<(), FoldError> {
-        self.txn.put(Table::NodeMeta, &node_key(no), &meta.encode());
-        self.cache.metas.insert(no, meta.clone());
+        let row = self.node(no)?;
+        row.meta.clone_from(meta);
+        if !std::mem::replace(&mut row.dirty, true) {
+            self.cache.dirty_nodes.push(no);
+        }
         Ok(())
     }
 
@@ -173,8 +322,15 @@ impl LinkState for StoreLinks<'_, '_> {
         Ok(())
     }
 
-    fn add_member(&mut self, no: NodeNo, member: &Member) -> Result<(), FoldError> {
-        self.txn.put(Table::NodeMember, &member_key(no, member), &self.record.0);
+    fn add_member(&mut self, no: NodeNo, before: &NodeMeta, member: &Member) -> Result<(), FoldError> {
+        if before.members == 0 {
+            return Ok(());
+        }
+        if before.members == 1 {
+            let row = self.txn.get(Table::Mention, &before.anchor.mention.0)?.ok_or(FoldError::Row("mention"))?;
+            self.put_member(no, &before.anchor, MentionRow::decode(&row)?.record);
+        }
+        self.put_member(no, member, self.record);
         Ok(())
     }
 
@@ -201,41 +357,37 @@ impl LinkState for StoreLinks<'_, '_> {
     }
 
     fn key_load(&mut self, key: u64) -> Result<Option<u32>, FoldError> {
-        let found = self.txn.get(Table::KeyLoad, &key.to_be_bytes())?;
-        found.map(|v| u32_of(&v, "key load")).transpose()
+        Ok(self.cache.loads.get(&key).copied())
     }
 
     fn put_key_load(&mut self, key: u64, live: u32) -> Result<(), FoldError> {
         self.txn.put(Table::KeyLoad, &key.to_be_bytes(), &live.to_be_bytes());
+        self.cache.loads.insert(key, live);
         Ok(())
     }
 
-    fn component(&mut self, no: ComponentNo) -> Result<Component, FoldError> {
-        let bytes = self.txn.get(Table::Component, &no.0.to_be_bytes())?.ok_or(FoldError::Row("component"))?;
-        Ok(Component::decode(&bytes)?)
+    fn component(&mut self, no: ComponentNo) -> Result<Arc<Component>, FoldError> {
+        let txn = &*self.txn;
+        let row = self.cache.components.get_or_load(no, || {
+            let bytes = txn.get(Table::Component, &no.0.to_be_bytes())?.ok_or(FoldError::Row("component"))?;
+            Ok::<_, FoldError>(ComponentRow { component: Some(Arc::new(Component::decode(&bytes)?)), dirty: false })
+        })?;
+        row.component.clone().ok_or(FoldError::Row("component"))
     }
 
-    fn put_component(&mut self, no: ComponentNo, component: &Component) -> Result<(), FoldError> {
-        self.txn.put(Table::Component, &no.0.to_be_bytes(), &component.encode());
+    fn put_component(&mut self, no: ComponentNo, component: Component) -> Result<(), FoldError> {
+        self.cache.change_component(no, Some(Arc::new(component)));
         Ok(())
     }
 
     fn remove_component(&mut self, no: ComponentNo) -> Result<(), FoldError> {
-        self.txn.delete(Table::Component, &no.0.to_be_bytes());
+        self.cache.change_component(no, None);
         Ok(())
     }
 
     fn new_component(&mut self) -> Result<ComponentNo, FoldError> {
-        let no = match self.cache.next_component {
-            Some(no) => no,
-            None => match self.txn.get(Table::Control, NEXT_COMPONENT)? {
-                Some(v) => u32_of(&v, "next component")?,
-                None => 0,
-            },
-        };
-        let next = no.checked_add(1).ok_or(FoldError::Full("components"))?;
-        self.cache.next_component = Some(next);
-        self.txn.put(Table::Control, NEXT_COMPONENT, &next.to_be_bytes());
+        let no = self.cache.next_component;
+        self.cache.next_component = no.checked_add(1).ok_or(FoldError::Full("components"))?;
         Ok(ComponentNo(no))
     }
 

@@ -8,16 +8,19 @@
 mod count;
 mod counters;
 mod error;
+mod feed;
+mod kept;
 mod links;
+mod prepare;
 mod tally;
 
 use std::sync::Arc;
 
-use contract::kinds;
+use arc_swap::ArcSwap;
 use event_log::{EventLog, Locator, Logged};
 use linkage::{EdgeChange, EdgeOutcome, Engine, OldRecord, RecordMentions};
-use projection::head::{Applied, Change, Facts, Head, Linked, StoredVersion};
-use projection::mention::{self, ReadVersion, Reading, VersionBody};
+use projection::head::{Applied, Change, Head, Linked, StoredVersion};
+use projection::mention::{LookupKey, ReadVersion};
 use projection::quality;
 use projection::state::{ControlState, Effect};
 use record::control::Control;
@@ -32,8 +35,13 @@ use count::Moved;
 use counters::Counters;
 pub(crate) use counters::decode_counter;
 pub use error::FoldError;
+pub(crate) use feed::covered;
+pub use feed::{Fed, Feed, FeedOptions};
+pub use links::decode_node;
 use links::{LinkCache, StoreLinks};
 pub(crate) use links::{MentionRow, decode_member};
+pub use prepare::Prepared;
+use prepare::{Body, PreparedEntry, read_body};
 
 const TOTALS: &[u8] = b"totals";
 
@@ -107,10 +115,13 @@ pub struct Fold {
     log: EventLog,
     secret: LogSecret,
     control: Arc<ControlState>,
+    /// [`Fold::control`] as of the last committed batch, for other threads.
+    shared_control: Arc<ArcSwap<ControlState>>,
     digest: LtHash,
     positions: Positions,
     totals: Totals,
     counters: Counters,
+    links: LinkCache,
 }
 
 impl Fold {
@@ -130,13 +141,21 @@ impl Fold {
         let totals = view.get(Table::Control, TOTALS)?.map_or(Ok(Totals::default()), |v| Totals::decode(&v))?;
         let counters = Counters::load(view.range(Table::Counter, Counters::range(), usize::MAX)?)?;
         let control = load_control(&view, positions.get(Stream::Control, record::Partition(0)))?;
+        let links = LinkCache::load(&view)?;
         drop(view);
-        Ok(Self { store, log, secret, control: Arc::new(control), digest, positions, totals, counters })
+        let control = Arc::new(control);
+        let shared_control = Arc::new(ArcSwap::new(Arc::clone(&control)));
+        Ok(Self { store, log, secret, control, shared_control, digest, positions, totals, counters, links })
     }
 
     /// What the control stream has decided.
     pub fn control(&self) -> &Arc<ControlState> {
         &self.control
+    }
+
+    /// What the control stream has decided as of the last committed batch, kept up to date for other threads.
+    pub fn shared_control(&self) -> Arc<ArcSwap<ControlState>> {
+        Arc::clone(&self.shared_control)
     }
 
     /// The digest of all rows.
@@ -177,7 +196,16 @@ impl Fold {
     ///
     /// # Errors
     /// [`FoldError`]. Nothing of the batch is in the store then, and this value must not be used any more.
-    pub fn fold(&mut self, entries: &[Logged]) -> Result<Folded, FoldError> {
+    pub fn fold(&mut self, entries: Vec<Logged>) -> Result<Folded, FoldError> {
+        let prepared = Prepared::new(entries, &self.control, &self.secret)?;
+        self.fold_prepared(prepared)
+    }
+
+    /// [`Fold::fold`] of entries that were prepared before, on whatever thread.
+    ///
+    /// # Errors
+    /// As [`Fold::fold`].
+    pub fn fold_prepared(&mut self, batch: Prepared) -> Result<Folded, FoldError> {
         let mut txn = self.store.begin()?;
         let mut step = Step {
             txn: &mut txn,
@@ -187,19 +215,26 @@ impl Fold {
             digest: &mut self.digest,
             totals: &mut self.totals,
             counters: &mut self.counters,
-            links: LinkCache::default(),
+            links: &mut self.links,
             folded: Folded::default(),
         };
-        for entry in entries {
-            if !self.positions.covers(entry.position) {
+        for mut entry in batch.entries {
+            let position = entry.logged.position;
+            if !self.positions.covers(position) {
+                if step.control.revision != batch.revision {
+                    entry.read = None;
+                }
                 step.entry(entry)?;
-                self.positions.include(entry.position);
+                self.positions.include(position);
             }
         }
         let folded = step.finish();
         let mut w = Writer::new();
         self.positions.encode(&mut w);
         txn.commit(&w.finish(), &self.digest.to_bytes())?;
+        if folded.controls > 0 {
+            self.shared_control.store(Arc::clone(&self.control));
+        }
         Ok(folded)
     }
 }
@@ -252,34 +287,33 @@ struct Step<'s, 't> {
     digest: &'s mut LtHash,
     totals: &'s mut Totals,
     counters: &'s mut Counters,
-    links: LinkCache,
+    links: &'s mut LinkCache,
     folded: Folded,
 }
 
 const TRACES_MAX: usize = 64;
 
-/// An upsert's body as the log keeps it, with what its reading needs.
-struct Body<'b> {
-    header: &'b EntryHeader,
-    envelope: Envelope<'b>,
+/// The upsert that is being folded, and what it says if that was read ahead.
+struct AtHand<'b> {
+    body: Body<'b>,
+    read: Option<Result<ReadVersion, Linked>>,
 }
 
 impl<'t> Step<'_, 't> {
     fn finish(self) -> Folded {
         self.counters.write(self.txn);
+        self.links.finish(self.txn);
         self.txn.put(Table::Control, TOTALS, &self.totals.encode());
         self.folded
     }
 
-    fn entry(&mut self, logged: &Logged) -> Result<(), FoldError> {
+    fn entry(&mut self, prepared: PreparedEntry) -> Result<(), FoldError> {
+        let PreparedEntry { logged, read } = prepared;
         let position = logged.position;
         let entry = Entry::decode(&logged.bytes).map_err(|source| FoldError::Entry { position, source })?;
-        if !entry.verify_body(&logged.bytes) {
-            return Err(FoldError::Hash { position });
-        }
         match entry.header.kind {
-            EntryKind::Control => self.control(&entry, logged),
-            EntryKind::Upsert | EntryKind::Retract => self.change(&entry, logged),
+            EntryKind::Control => self.control(&entry, &logged),
+            EntryKind::Upsert | EntryKind::Retract => self.change(&entry, &logged, read),
             EntryKind::Access | EntryKind::Rejected | EntryKind::RejectedClosed => Ok(()),
         }
     }
@@ -322,7 +356,12 @@ impl<'t> Step<'_, 't> {
         Ok(self.txn.get(Table::Head, &record.0)?.map(|v| Head::decode(&v)).transpose()?)
     }
 
-    fn change(&mut self, entry: &Entry<'_>, logged: &Logged) -> Result<(), FoldError> {
+    fn change(
+        &mut self,
+        entry: &Entry<'_>,
+        logged: &Logged,
+        read: Option<Result<ReadVersion, Linked>>,
+    ) -> Result<(), FoldError> {
         let (position, header) = (logged.position, &entry.header);
         if self.control.model.is_none() {
             return Err(FoldError::NoModel { position });
@@ -350,11 +389,14 @@ impl<'t> Step<'_, 't> {
             Applied::New => {
                 self.totals.records += u64::from(before.is_none());
                 let version = *head.version(header.epoch, header.version).expect("it was just applied");
-                let body = Body { header, envelope };
-                self.relink(&mut head, header.record, Some(&body))?;
+                let mut at_hand = AtHand { body: Body { header, envelope }, read };
+                self.relink(&mut head, header.record, Some(&mut at_hand))?;
                 let read = head.facts().is_some_and(|f| f.version == (header.epoch, header.version));
                 if !read && version.row.operation == Operation::Upsert as u8 {
-                    self.index_body(&head, header.record, &body)?;
+                    let read = self.read_at_hand(&head, header.record, &mut at_hand);
+                    if let Ok(read) = read {
+                        self.put_lookups(header.record, &read.lookups);
+                    }
                 }
             }
         }
@@ -381,7 +423,12 @@ impl<'t> Step<'_, 't> {
     }
 
     /// Brings the record's mentions to the version that linkage reads, when that is another one than before.
-    fn relink(&mut self, head: &mut Head, record: Pseudonym, at_hand: Option<&Body<'_>>) -> Result<(), FoldError> {
+    fn relink(
+        &mut self,
+        head: &mut Head,
+        record: Pseudonym,
+        at_hand: Option<&mut AtHand<'_>>,
+    ) -> Result<(), FoldError> {
         let epoch = self.control.register_epoch(&head.register);
         let wanted = head.linkage_version(epoch).copied();
         let same = match (&head.linked, &wanted) {
@@ -401,11 +448,18 @@ impl<'t> Step<'_, 't> {
         };
         self.leave_waiting(head, record);
         let old = std::mem::take(&mut head.linked);
-        let (linked, new) = match read {
-            Ok(read) => (Linked::In(Box::new(read.facts.clone())), Some(read)),
-            Err(linked) => (linked, None),
+        let new = match read {
+            Ok(ReadVersion { facts, inputs, distinct, lookups }) => {
+                head.linked = Linked::In(Box::new(facts));
+                self.put_lookups(record, &lookups);
+                Some((inputs, distinct))
+            }
+            Err(linked) => {
+                head.linked = linked;
+                None
+            }
         };
-        if let Linked::Waiting { contract } = &linked {
+        if let Linked::Waiting { contract } = &head.linked {
             self.txn.put(Table::Waiting, &[contract.0, record.0].concat(), &[]);
             self.totals.waiting += 1;
         }
@@ -413,11 +467,9 @@ impl<'t> Step<'_, 't> {
             Linked::In(facts) => Some(facts.as_ref()),
             Linked::Out | Linked::Waiting { .. } | Linked::Unreadable { .. } => None,
         };
-        head.linked = linked;
-        if let Some(read) = &new {
-            self.put_lookups(record, read);
-        }
-        self.link(record, &head.register, old, new.as_ref())
+        let inputs = new.as_ref().map(|(mentions, distinct)| RecordMentions { mentions, distinct });
+        let moved = Moved { register: &head.register, old, new: head.facts() };
+        self.link(record, &moved, inputs.as_ref())
     }
 
     fn leave_waiting(&mut self, head: &Head, record: Pseudonym) {
@@ -433,14 +485,18 @@ impl<'t> Step<'_, 't> {
         head: &Head,
         record: Pseudonym,
         version: &StoredVersion,
-        at_hand: Option<&Body<'_>>,
+        at_hand: Option<&mut AtHand<'_>>,
     ) -> Result<Result<ReadVersion, Linked>, FoldError> {
-        if let Some(body) = at_hand
-            && (body.header.epoch, body.header.version) == (version.row.epoch, version.row.version)
+        if let Some(at_hand) = at_hand
+            && (at_hand.body.header.epoch, at_hand.body.header.version) == (version.row.epoch, version.row.version)
         {
-            return Ok(self.read_body(head, record, body));
+            return Ok(self.read_at_hand(head, record, at_hand));
         }
         self.with_body(version, |body| self.read_body(head, record, body))
+    }
+
+    fn read_at_hand(&self, head: &Head, record: Pseudonym, at_hand: &mut AtHand<'_>) -> Result<ReadVersion, Linked> {
+        at_hand.read.take().unwrap_or_else(|| self.read_body(head, record, &at_hand.body))
     }
 
     fn with_body<T>(&self, version: &StoredVersion, use_body: impl FnOnce(&Body<'_>) -> T) -> Result<T, FoldError> {
@@ -453,22 +509,7 @@ impl<'t> Step<'_, 't> {
     }
 
     fn read_body(&self, head: &Head, record: Pseudonym, body: &Body<'_>) -> Result<ReadVersion, Linked> {
-        let version = (body.header.epoch, body.header.version);
-        let contract = self.control.by_id(body.header.contract);
-        let contract = contract.ok_or(Linked::Waiting { contract: body.header.contract })?;
-        let model = self.control.model.as_ref().expect("a change is folded only after a model");
-        let reading =
-            Reading { contract, kinds: kinds(), model: &model.model, units: &model.units, secret: self.secret };
-        let version_body = VersionBody {
-            register: &head.register,
-            record,
-            version,
-            record_type: body.envelope.record_type,
-            agency: &body.envelope.agency,
-            recorded_at: body.header.recorded_at,
-            payload: body.envelope.payload,
-        };
-        mention::read(&reading, &version_body).map_err(|_| Linked::Unreadable { version })
+        read_body(self.control, self.secret, &head.register, record, body)
     }
 
     /// Makes a version findable that linkage does not read: a retired id still finds its person.
@@ -477,20 +518,13 @@ impl<'t> Step<'_, 't> {
             return Ok(());
         }
         if let Ok(read) = self.with_body(version, |body| self.read_body(head, record, body))? {
-            self.put_lookups(record, &read);
+            self.put_lookups(record, &read.lookups);
         }
         Ok(())
     }
 
-    fn index_body(&mut self, head: &Head, record: Pseudonym, body: &Body<'_>) -> Result<(), FoldError> {
-        if let Ok(read) = self.read_body(head, record, body) {
-            self.put_lookups(record, &read);
-        }
-        Ok(())
-    }
-
-    fn put_lookups(&mut self, record: Pseudonym, read: &ReadVersion) {
-        for (key, mention) in &read.lookups {
+    fn put_lookups(&mut self, record: Pseudonym, lookups: &[(LookupKey, MentionId)]) {
+        for (key, mention) in lookups {
             self.txn.put(Table::Lookup, &[key.0.as_slice(), &mention.0].concat(), &record.0);
         }
     }
@@ -499,10 +533,10 @@ impl<'t> Step<'_, 't> {
     fn link(
         &mut self,
         record: Pseudonym,
-        register: &record::RegisterName,
-        old: Option<&Facts>,
-        new: Option<&ReadVersion>,
+        moved: &Moved<'_>,
+        new: Option<&RecordMentions<'_>>,
     ) -> Result<(), FoldError> {
+        let old = moved.old;
         if old.is_none() && new.is_none() {
             return Ok(());
         }
@@ -511,13 +545,11 @@ impl<'t> Step<'_, 't> {
         let old_pairs: Vec<(usize, usize)> =
             old.map_or_else(Vec::new, |f| f.distinct.iter().map(|(a, b)| (usize::from(*a), usize::from(*b))).collect());
         let old_record = old.map(|_| OldRecord { mentions: &old_ids, distinct: &old_pairs });
-        let new_record = new.map(|n| RecordMentions { mentions: &n.inputs, distinct: &n.distinct });
-        let mut state = StoreLinks { txn: self.txn, cache: &mut self.links, record };
-        let diff = Engine::new(&model, &mut state).apply(old_record.as_ref(), new_record.as_ref())?;
-        let moved = Moved { register, old, new: new.map(|n| &n.facts) };
-        self.count_totals(&moved, &diff);
-        self.digest_links(&moved, &diff)?;
-        self.count_links(record, &moved, &diff, &model)
+        let mut state = StoreLinks { txn: self.txn, cache: self.links, record };
+        let diff = Engine::new(&model, &mut state).apply(old_record.as_ref(), new)?;
+        self.count_totals(moved, &diff);
+        self.digest_links(moved, &diff)?;
+        self.count_links(record, moved, &diff, &model)
     }
 }
 

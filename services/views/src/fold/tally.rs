@@ -3,9 +3,11 @@
 //! A node keeps how many of its mentions stand in which cell, and what was last counted for it, so that one merge costs the
 //! nodes that it touches and not their members.
 
+use contract::kinds;
+use linkage::Kind;
 use record::{DecodeError, Reader, Writer};
 
-const TALLY_VERSION: u8 = 1;
+const TALLY_VERSION: u8 = 2;
 
 /// A cell's number in this store; internal.
 pub(super) type CellNo = u32;
@@ -22,17 +24,26 @@ pub(super) struct Tally {
 }
 
 /// The anchor's register, and whether the node agrees with the anchor.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Compared {
-    pub(super) register: String,
+    pub(super) kind: Kind,
+    /// The register's place in the kind's order.
+    pub(super) rank: u8,
     pub(super) matched: bool,
 }
 
-impl Tally {
-    pub(super) fn is_empty(&self) -> bool {
-        self.cells.is_empty() && self.once.is_empty()
+impl Compared {
+    /// The anchor's register; empty for one that the kind does not order.
+    pub(super) fn register(self) -> &'static str {
+        let kind = match self.kind {
+            Kind::Person => record::Kind::Person,
+            Kind::Parcel => record::Kind::Parcel,
+        };
+        kinds().info(kind).anchors.get(usize::from(self.rank)).map_or("", String::as_str)
     }
+}
 
+impl Tally {
     pub(super) fn count_cell(&mut self, cell: CellNo, sign: i32) {
         count(&mut self.cells, cell, sign);
     }
@@ -41,7 +52,8 @@ impl Tally {
         count(&mut self.once, key, sign);
     }
 
-    pub(super) fn encode(&self) -> Vec<u8> {
+    /// Appends the stored form.
+    pub(super) fn append(&self, out: &mut Vec<u8>) {
         let mut w = Writer::with_capacity(32);
         w.u8(TALLY_VERSION).varint(self.cells.len() as u64);
         for (cell, n) in &self.cells {
@@ -53,28 +65,30 @@ impl Tally {
         }
         match &self.compared {
             None => w.u8(0),
-            Some(c) => w.u8(1 + u8::from(c.matched)).text(&c.register),
+            Some(c) => w.u8(1 + u8::from(c.matched) + 2 * u8::from(c.kind == Kind::Parcel)).u8(c.rank),
         };
-        w.finish()
+        out.extend_from_slice(&w.finish());
     }
 
-    pub(super) fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
-        let mut r = Reader::new(bytes);
+    /// Reads what [`Tally::append`] wrote.
+    pub(super) fn read(r: &mut Reader<'_>) -> Result<Self, DecodeError> {
         r.version("tally", TALLY_VERSION)?;
         let mut out = Self::default();
         for _ in 0..r.count(2)? {
-            out.cells.push((small(&mut r)?, small(&mut r)?));
+            out.cells.push((small(r)?, small(r)?));
         }
         for _ in 0..r.count(6)? {
-            out.once.push(((small(&mut r)?, r.u32()?), small(&mut r)?));
+            out.once.push(((small(r)?, r.u32()?), small(r)?));
         }
         let at = r.at();
         out.compared = match r.u8()? {
             0 => None,
-            flag @ (1 | 2) => Some(Compared { register: r.text()?.to_owned(), matched: flag == 2 }),
+            flag @ 1..=4 => {
+                let kind = if flag > 2 { Kind::Parcel } else { Kind::Person };
+                Some(Compared { kind, rank: r.u8()?, matched: flag.is_multiple_of(2) })
+            }
             _ => return Err(DecodeError::Invalid { at, what: "comparison" }),
         };
-        r.end("tally")?;
         Ok(out)
     }
 }
@@ -110,11 +124,13 @@ mod tests {
         tally.count_cell(3, 1);
         tally.count_cell(7, 1);
         tally.count_once((1, 9), 1);
-        tally.compared = Some(Compared { register: "civil".into(), matched: true });
+        tally.compared = Some(Compared { kind: Kind::Parcel, rank: 1, matched: true });
         assert_eq!(tally.cells, [(3, 1), (7, 2)]);
-        assert_eq!(Tally::decode(&tally.encode()).as_ref(), Ok(&tally));
+        let mut bytes = Vec::new();
+        tally.append(&mut bytes);
+        assert_eq!(Tally::read(&mut Reader::new(&bytes)).as_ref(), Ok(&tally));
         [7, 7, 3].into_iter().for_each(|c| tally.count_cell(c, -1));
         tally.count_once((1, 9), -1);
-        assert!(tally.is_empty());
+        assert!(tally.cells.is_empty() && tally.once.is_empty());
     }
 }

@@ -21,7 +21,7 @@ use view_store::{KeyRange, Table, View};
 
 use super::Core;
 use super::error::Error;
-use crate::fold::{FoldError, MentionRow, decode_member, decode_positions, position_of};
+use crate::fold::{FoldError, MentionRow, decode_member, decode_node, decode_positions, position_of};
 
 /// Most mentions of one subject that are looked at.
 const MENTIONS_MAX: usize = 8192;
@@ -138,7 +138,7 @@ impl Session {
 
     fn meta(&self, node: NodeNo) -> Result<NodeMeta, Error> {
         let row = self.view.get(Table::NodeMeta, &node.0.to_be_bytes())?.ok_or(FoldError::Row("node"))?;
-        Ok(NodeMeta::decode(&row)?)
+        Ok(decode_node(&row)?)
     }
 
     /// The subject that holds a mention now; `None` when no live record has the mention.
@@ -171,6 +171,15 @@ impl Session {
         let mut records: BTreeMap<Pseudonym, Vec<MentionId>> = BTreeMap::new();
         let mut left = MENTIONS_MAX;
         for node in self.nodes(subject)? {
+            if left == 0 {
+                break;
+            }
+            if let Some(sole) = self.meta(node)?.sole() {
+                let row = self.mention(sole)?.ok_or(FoldError::Row("mention"))?;
+                records.entry(row.record).or_default().push(sole);
+                left -= 1;
+                continue;
+            }
             let rows = self.view.range(Table::NodeMember, KeyRange::Prefix(&node.0.to_be_bytes()), left)?;
             left -= rows.len();
             for (key, value) in rows {

@@ -185,7 +185,7 @@ pub fn fold_batches(fold: &mut Fold, log: &EventLog, batch: usize, stop_after: u
         if read.entries.is_empty() {
             return true;
         }
-        fold.fold(&read.entries).expect("the fold takes every entry");
+        fold.fold(read.entries).expect("the fold takes every entry");
     }
     false
 }
@@ -201,7 +201,7 @@ pub fn subjects(fold: &Fold) -> BTreeMap<MentionId, MentionId> {
     let mut out = BTreeMap::new();
     for (key, value) in all {
         let meta = view.get(Table::NodeMeta, &value[..4]).expect("a read").expect("a live mention has a node");
-        let meta = linkage::NodeMeta::decode(&meta).expect("a sound row");
+        let meta = views::fold::decode_node(&meta).expect("a sound row");
         out.insert(MentionId(key.as_ref().try_into().expect("16 bytes")), meta.subject);
     }
     out

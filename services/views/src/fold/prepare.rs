@@ -1,0 +1,104 @@
+//! What of the fold needs no state: an entry is checked against its hash, and its upsert is read by its contract.
+//!
+//! It depends on the entry, the log's secret and what the control stream has decided, so that it may run ahead of the fold
+//! on another thread. Where the control stream has moved on meanwhile, the fold reads again.
+
+use contract::kinds;
+use event_log::Logged;
+use projection::head::Linked;
+use projection::mention::{self, ReadVersion, Reading, VersionBody};
+use projection::state::ControlState;
+use record::{Entry, EntryHeader, EntryKind, Envelope, LogSecret, Pseudonym, RegisterName};
+
+use super::FoldError;
+
+/// Entries that are ready to be folded, in the order of the log.
+pub struct Prepared {
+    pub(super) entries: Vec<PreparedEntry>,
+    /// [`ControlState::revision`] by which they were read.
+    pub(super) revision: u64,
+}
+
+pub(super) struct PreparedEntry {
+    pub(super) logged: Logged,
+    /// What an upsert says, when its contract was known.
+    pub(super) read: Option<Result<ReadVersion, Linked>>,
+}
+
+/// An upsert's body as the log keeps it, with what its reading needs.
+pub(super) struct Body<'b> {
+    pub(super) header: &'b EntryHeader,
+    pub(super) envelope: Envelope<'b>,
+}
+
+impl Prepared {
+    /// Prepares a batch.
+    ///
+    /// # Errors
+    /// [`FoldError`]: an entry is not what its hash says, or cannot be decoded.
+    pub fn new(entries: Vec<Logged>, control: &ControlState, secret: &LogSecret) -> Result<Self, FoldError> {
+        let prepare = |logged| PreparedEntry::new(logged, control, secret);
+        let entries = entries.into_iter().map(prepare).collect::<Result<_, _>>()?;
+        Ok(Self { entries, revision: control.revision })
+    }
+
+    /// Number of entries.
+    pub fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+}
+
+impl PreparedEntry {
+    fn new(logged: Logged, control: &ControlState, secret: &LogSecret) -> Result<Self, FoldError> {
+        let position = logged.position;
+        let entry = Entry::decode(&logged.bytes).map_err(|source| FoldError::Entry { position, source })?;
+        if !entry.verify_body(&logged.bytes) {
+            return Err(FoldError::Hash { position });
+        }
+        let read = match (entry.header.kind, &entry.header.register, &control.model) {
+            (EntryKind::Upsert, Some(register), Some(_)) => {
+                let body = entry.plain_body().map_err(|source| FoldError::Body { position, source })?;
+                let envelope = Envelope::decode(body).map_err(|source| FoldError::Entry { position, source })?;
+                let body = Body { header: &entry.header, envelope };
+                let read = read_body(control, secret, register, entry.header.record, &body);
+                (!matches!(read, Err(Linked::Waiting { .. }))).then_some(read)
+            }
+            _ => None,
+        };
+        Ok(Self { logged, read })
+    }
+}
+
+/// Reads an upsert by the contract that it was checked against.
+///
+/// # Errors
+/// What linkage makes of the record instead: it waits for its contract, or cannot be read.
+pub(super) fn read_body(
+    control: &ControlState,
+    secret: &LogSecret,
+    register: &RegisterName,
+    record: Pseudonym,
+    body: &Body<'_>,
+) -> Result<ReadVersion, Linked> {
+    let version = (body.header.epoch, body.header.version);
+    let contract = control.by_id(body.header.contract);
+    let contract = contract.ok_or(Linked::Waiting { contract: body.header.contract })?;
+    let model = control.model.as_ref().expect("a change is folded only after a model");
+    let reading = Reading { contract, kinds: kinds(), model: &model.model, units: &model.units, secret };
+    let version_body = VersionBody {
+        register,
+        record,
+        version,
+        record_type: body.envelope.record_type,
+        agency: &body.envelope.agency,
+        recorded_at: body.header.recorded_at,
+        payload: body.envelope.payload,
+    };
+    // Why it cannot be read is found again from the entry by whoever asks; the fold needs to know only that.
+    mention::read(&reading, &version_body).map_err(|_| Linked::Unreadable { version })
+}
