@@ -89,6 +89,8 @@ async fn measure(plan: &Plan, config: &Config, hub: &Server, idle: SocketAddr) -
     // Querying needs records too.
     let begun = Instant::now();
     let published = load::publish(publisher(hub.address).await?, &changes, plan.each).await?;
+    let folded = folded(hub).await?;
+    let together = folded as f64 / begun.elapsed().as_secs_f64().max(0.001);
     if plan.publish {
         let limit = load::publish(publisher(idle).await?, &changes, plan.each).await?;
         rows.push(Row {
@@ -98,10 +100,11 @@ async fn measure(plan: &Plan, config: &Config, hub: &Server, idle: SocketAddr) -
             limit_per_s: Some(limit.per_s),
         });
     }
-    let folded = folded(hub).await?;
     if plan.publish {
-        let per_s = folded as f64 / begun.elapsed().as_secs_f64().max(0.001);
-        rows.push(Row { what: "publish and fold together", unit: "changes", per_s, limit_per_s: None });
+        let alone = fold_alone(hub).await?;
+        let limit_per_s = Some(alone);
+        rows.push(Row { what: "publish and fold together", unit: "changes", per_s: together, limit_per_s });
+        rows.push(Row { what: "fold alone, from scratch", unit: "changes", per_s: alone, limit_per_s: None });
     }
     if plan.query {
         let ids = load::personal_ids(&nation);
@@ -111,6 +114,30 @@ async fn measure(plan: &Plan, config: &Config, hub: &Server, idle: SocketAddr) -
         rows.push(Row { what: "get_subject, access entry durable", unit: "queries", per_s, limit_per_s: Some(limit) });
     }
     Ok(rows)
+}
+
+/// Folds what was published from scratch beside the views, and tells how many changes a second.
+async fn fold_alone(hub: &Server) -> Result<f64, CommandError> {
+    let handle = hub.handle.clone();
+    let scratch = tempfile::tempdir().map_err(|error| {
+        CommandError::failed(format!("no temporary directory: {error}"), "set TMPDIR to a writable place")
+    })?;
+    let status = handle.status.borrow().clone();
+    let verified = tokio::task::spawn_blocking(move || {
+        let dir = scratch.path().join("views");
+        let at = (&status.positions, status.digest);
+        views::verify::verify(&handle.log, &handle.secret, at, &dir, handle.store, |_, _| true)
+    });
+    let verified = verified.await.map_err(|error| CommandError::failed(error.to_string(), "run with -v to see why"))?;
+    let verified = verified.map_err(|error| CommandError::failed(error.to_string(), "run with -v to see why"))?;
+    let verified = verified.expect("a verification that is never told to stop has a result");
+    if !verified.equal() {
+        return Err(CommandError::failed(
+            "the fold from scratch has another digest than the live views",
+            "this is a fault of the hub: report it",
+        ));
+    }
+    Ok(verified.entries as f64 / verified.elapsed.as_secs_f64().max(0.001))
 }
 
 /// Waits until the fold has everything, and tells how many changes.
