@@ -134,6 +134,7 @@ pub fn read(reading: &Reading<'_>, version: &VersionBody<'_>) -> Result<ReadVers
             agency: version.agency.clone(),
             unit: facts.unit.map_or_else(Default::default, |u| (u.code.to_owned(), u.list_version.to_owned())),
             promise_seconds: u64::try_from(record_type.freshness_seconds()).unwrap_or(0),
+            promise_from: Timestamp(record_type.fresh_from_us()),
             required: facts.required.min(u32::from(u16::MAX)) as u16,
             filled: facts.filled.min(u32::from(u16::MAX)) as u16,
             mentions: Vec::with_capacity(facts.mentions.len()),
@@ -150,7 +151,8 @@ pub fn read(reading: &Reading<'_>, version: &VersionBody<'_>) -> Result<ReadVers
         let rank = reading.kinds.info(mention.kind).anchor_rank(version.register.as_str()).min(255) as u8;
         let row = row(reading, mention.kind, &mention.ident);
         out.inputs.push(MentionInput { id, rank, row, pinned: false });
-        out.facts.mentions.push(HeadMention { id, kind: mention.kind, role: mention.role_number, once: false });
+        let (kind, role, once) = (mention.kind, mention.role_number, mention.once);
+        out.facts.mentions.push(HeadMention { id, kind, role, once });
         lookups(reading, &mention.ident, |key| out.lookups.push((key, id)));
     }
     for a in 0..facts.mentions.len() {
