@@ -192,15 +192,35 @@ fn row(reading: &Reading<'_>, kind: Kind, ident: &Ident<'_>) -> FeatureRow {
     }
 }
 
+/// Whether a mention's personal number contradicts the mention's own sex or year of birth, by the model's rule: the number may
+/// be somebody else's.
+pub fn contradicts_its_number(model: &Model, ident: &Ident<'_>) -> bool {
+    let fields = PersonFields {
+        sex: sex(ident),
+        birth: birth(ident),
+        personal_id: ident.personal_id,
+        ..PersonFields::default()
+    };
+    model.person_row(&fields).flags() & linkage::FLAG_ID_SUSPECT != 0
+}
+
+fn sex(ident: &Ident<'_>) -> Option<linkage::Sex> {
+    ident.sex.map(|s| match s {
+        contract::Sex::Male => linkage::Sex::Male,
+        contract::Sex::Female => linkage::Sex::Female,
+    })
+}
+
+fn birth(ident: &Ident<'_>) -> Option<linkage::PartialDate> {
+    ident.birth.and_then(|d| linkage::PartialDate::new(d.year(), d.month(), d.day()))
+}
+
 fn person<'a>(reading: &Reading<'_>, ident: &'a Ident<'_>) -> PersonFields<'a> {
     let (commune, province) = ident.unit.map_or((None, None), |u| commune(reading.units, u));
     PersonFields {
         full_name: ident.full_name.as_deref().unwrap_or(""),
-        sex: ident.sex.map(|s| match s {
-            contract::Sex::Male => linkage::Sex::Male,
-            contract::Sex::Female => linkage::Sex::Female,
-        }),
-        birth: ident.birth.and_then(|d| linkage::PartialDate::new(d.year(), d.month(), d.day())),
+        sex: sex(ident),
+        birth: birth(ident),
         personal_id: ident.personal_id,
         old_id: ident.old_id,
         insurance_no: ident.insurance_no,

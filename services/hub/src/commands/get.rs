@@ -6,7 +6,7 @@ use wire::query::query_service_client::QueryServiceClient;
 use wire::query::{Attribute, GetSubjectRequest, GetSubjectResponse, MinPosition, Subject, Value};
 
 use super::asking::{PurposeArgs, SubjectArgs, SubjectKind, TimeArgs};
-use crate::answers::{age_of, as_json, line_of, time_of};
+use crate::answers::{age_of, as_json, finding_line, line_of, time_of};
 use crate::connection::ConnectionArgs;
 use crate::context::Context;
 use crate::error::{CommandError, Exit};
@@ -114,12 +114,7 @@ fn subject_text(subject: &Subject, output: Output) -> String {
             relation.relation, relation.direction, relation.subject
         ));
     }
-    for finding in &subject.findings {
-        text.push_str(&format!(
-            "finding: {} {} {} ({})\n",
-            finding.register, finding.field_path, finding.rule_id, finding.group
-        ));
-    }
+    text.extend(subject.findings.iter().map(finding_line));
     text
 }
 
