@@ -73,7 +73,7 @@ pub fn finding_line(finding: &wire::query::Finding) -> String {
                 "finding: {field_path}: a record of {register} bears this number against its own sex or date of birth ({rule_id})\n"
             )
         }
-        _ => format!("finding: {register} {field_path} {rule_id} ({group})\n"),
+        _ => format!("finding: {register} {field_path}: {} ({rule_id})\n", group.replace('_', " ")),
     }
 }
 
