@@ -164,6 +164,12 @@ fn listings_and_hub_actions_go_by_role() {
         assert_eq!(access.permit_hub(OPS, action).expect("an operator").action(), action.action());
         assert_eq!(access.permit_hub(NATIONAL, action).expect_err("a portal").code(), "action_not_granted");
         assert_eq!(access.permit_hub(CIVIL, action).expect_err("a register").code(), "action_not_granted");
+        let proves = action == HubAction::VerifyViews;
+        assert_eq!(
+            access.permit_hub(AUDITOR, action).is_ok(),
+            proves,
+            "an auditor proves, and orders nothing: {action:?}"
+        );
     }
     for action in [HubAction::GetStatus, HubAction::GetQuality] {
         for caller in [OPS, NATIONAL, CIVIL, AUDITOR] {

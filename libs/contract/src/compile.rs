@@ -8,10 +8,12 @@ use record::ContractId;
 use validate::Schema;
 
 use crate::canonical;
+use crate::date;
 use crate::error::{ContractError, UnknownRecordType};
 use crate::model::RecordType;
-use crate::options::{self, OnFile, OnMessage};
+use crate::options::{self, DateFormat, OnFile, OnMessage};
 use crate::record_type;
+use crate::value::PartialDate;
 
 /// Largest descriptor set, in bytes, inclusive.
 pub const DESCRIPTOR_SET_BYTES_MAX: usize = 4 << 20;
@@ -48,7 +50,7 @@ impl Contract {
             return Err(ContractError::TooManyMessages { count, max: MESSAGES_MAX });
         }
         let (file, stated) = register_file(&schema)?;
-        let record_types = compile_record_types(&schema, &file, stated.freshness_seconds)?;
+        let record_types = compile_record_types(&schema, &file, &stated)?;
         Ok(Contract {
             id: canonical::id(&file),
             file: file.name().to_owned(),
@@ -144,7 +146,21 @@ fn register_file(schema: &Schema) -> Result<(FileDescriptor, options::Register),
     if register.freshness_seconds < 0 {
         return Err(register_error(&file, "freshness_seconds is negative: state a number of seconds".into()));
     }
+    if fresh_from_us(&register).is_none() {
+        return Err(register_error(
+            &file,
+            "fresh_from must be a day such as \"2024-01-01\", or empty when every change is promised".into(),
+        ));
+    }
     Ok((file, register))
+}
+
+/// First instant of the register's promise; `i64::MIN` when it covers every change, `None` when the option is no day.
+fn fresh_from_us(register: &options::Register) -> Option<i64> {
+    if register.fresh_from.is_empty() {
+        return Some(i64::MIN);
+    }
+    date::parse(DateFormat::Iso, &register.fresh_from).filter(|day| day.is_full()).map(PartialDate::start_us)
 }
 
 fn register_error(file: &FileDescriptor, problem: String) -> ContractError {
@@ -165,7 +181,7 @@ pub(crate) fn check_name(name: &str) -> Result<(), String> {
 fn compile_record_types(
     schema: &Schema,
     file: &FileDescriptor,
-    freshness_seconds: i64,
+    register: &options::Register,
 ) -> Result<Vec<RecordType>, ContractError> {
     let mut record_types = Vec::new();
     let mut names = BTreeSet::new();
@@ -183,14 +199,15 @@ fn compile_record_types(
             return Err(at.problem("record_type.freshness_seconds is negative: state a number of seconds".into()));
         }
         if stated.freshness_seconds == 0 {
-            stated.freshness_seconds = freshness_seconds;
+            stated.freshness_seconds = register.freshness_seconds;
         }
         let plan = schema.plan(message.full_name()).map_err(|source| ContractError::Rules {
             file: file.name().to_owned(),
             message: message.full_name().to_owned(),
             source: Box::new(source),
         })?;
-        record_types.push(record_type::compile(at, stated, Arc::clone(&plan))?);
+        let fresh_from_us = fresh_from_us(register).expect("the day was checked with the register's option");
+        record_types.push(record_type::compile(at, stated, fresh_from_us, Arc::clone(&plan))?);
     }
     if record_types.is_empty() {
         return Err(ContractError::NoRecordTypes { file: file.name().to_owned() });

@@ -143,6 +143,8 @@ pub struct MentionFact<'a> {
     pub role: &'a str,
     /// Stable number of the role in its record type.
     pub role_number: u8,
+    /// A subject has at most one live record of this type in this role.
+    pub once: bool,
     /// Which appearance in the role.
     pub element: Element<'a>,
     /// What identifies it.
@@ -228,6 +230,7 @@ impl<'a> MentionFact<'a> {
             kind: role.kind,
             role: &role.name,
             role_number: role.number,
+            once: role.once,
             element: Element::Single,
             ident: Ident::default(),
             asserts,

@@ -69,6 +69,8 @@ pub struct Role {
     pub number: u8,
     /// The kind of subject.
     pub kind: Kind,
+    /// A subject has at most one live record of the type in this role.
+    pub once: bool,
     pub(crate) same_person: Option<String>,
     pub(crate) states: Vec<(AttributeId, AttrValue<'static>)>,
     pub(crate) when: Option<Condition>,
@@ -87,6 +89,7 @@ pub struct RecordType {
     pub(crate) name: String,
     pub(crate) title: String,
     pub(crate) freshness_seconds: i64,
+    pub(crate) fresh_from_us: i64,
     pub(crate) plan: Arc<Plan>,
     pub(crate) roles: Vec<Role>,
     /// Index of the role of the record itself.
@@ -118,6 +121,12 @@ impl RecordType {
     /// Freshness promise in seconds: a change is published within this time of its taking effect.
     pub fn freshness_seconds(&self) -> i64 {
         self.freshness_seconds
+    }
+
+    /// From when the promise holds, in microseconds since the Unix epoch: what took effect before is stock, neither in time nor
+    /// late. `i64::MIN` when it covers every change.
+    pub fn fresh_from_us(&self) -> i64 {
+        self.fresh_from_us
     }
 
     /// The roles of its mentions, in the order in which the contract states them.

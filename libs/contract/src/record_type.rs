@@ -24,6 +24,7 @@ const FIELDS_MAX: usize = 4096;
 pub(crate) fn compile(
     at: Place<'_>,
     stated: options::RecordType,
+    fresh_from_us: i64,
     plan: Arc<Plan>,
 ) -> Result<RecordType, ContractError> {
     let mut builder =
@@ -43,6 +44,7 @@ pub(crate) fn compile(
         name: stated.name,
         title: stated.title,
         freshness_seconds: stated.freshness_seconds,
+        fresh_from_us,
         roles,
         root_role,
         root,
@@ -94,6 +96,7 @@ impl<'p> Builder<'p> {
             when,
             key: key_field.map(|path| self.key(at, message, path)).transpose()?,
             key_field: mention.key_field.clone(),
+            once: mention.once,
             from: Vec::new(),
             asserts: mention.states.len(),
         };

@@ -46,6 +46,17 @@ impl PartialDate {
         self.day != 0
     }
 
+    /// First instant of the date in UTC, in microseconds since the Unix epoch; an unknown month or day counts as the first.
+    ///
+    /// After Howard Hinnant, "chrono-Compatible Low-Level Date Algorithms", `days_from_civil`.
+    pub fn start_us(self) -> i64 {
+        let (month, day) = (i64::from(self.month.max(1)), i64::from(self.day.max(1)));
+        let year = i64::from(self.year) - i64::from(month <= 2);
+        let day_of_year = (153 * ((month + 9) % 12) + 2) / 5 + day - 1;
+        let days = year * 365 + year / 4 - year / 100 + year / 400 + day_of_year - 719_468;
+        days * 86_400_000_000
+    }
+
     /// Whether this date is certainly before the other: compared as far as both are known.
     pub fn certainly_before(self, other: Self) -> bool {
         if self.year != other.year {
@@ -271,6 +282,10 @@ mod tests {
 
     #[test]
     fn impossible_days_are_no_dates() {
+        assert_eq!(date(1970, 1, 1).start_us(), 0);
+        assert_eq!(date(2000, 2, 29).start_us(), 951_782_400_000_000);
+        assert_eq!(date(2024, 0, 0).start_us(), date(2024, 1, 1).start_us());
+        assert_eq!(date(1900, 3, 1).start_us() - date(1900, 2, 28).start_us(), 86_400_000_000);
         assert!(PartialDate::new(2000, 2, 29).is_some());
         assert!(PartialDate::new(1900, 2, 29).is_none());
         assert!(PartialDate::new(1985, 0, 3).is_none());

@@ -68,19 +68,21 @@ pub struct Renumbered {
 /// Only this many persons are looked at, so that a large nation is shown as fast as a small one.
 const LOOKED_AT: u32 = 20_000;
 
-const POPULATION: u8 = 1;
-const CIVIL: u8 = 2;
-const LAND: u8 = 4;
-const HEALTH: u8 = 8;
-const BIRTH: u8 = 16;
-const DEATH: u8 = 32;
-const TREATED_DEAD: u8 = 64;
-const MARRIAGE: u8 = 128;
+const POPULATION: u16 = 1;
+const CIVIL: u16 = 2;
+const LAND: u16 = 4;
+const HEALTH: u16 = 8;
+const BIRTH: u16 = 16;
+const DEATH: u16 = 32;
+const TREATED_DEAD: u16 = 64;
+const MARRIAGE: u16 = 128;
+/// The personal number stands on a record of a child.
+const LENT: u16 = 256;
 
 impl Nation {
     /// Picks the cases; the first of each kind, by number.
     pub fn showcase(&self) -> Showcase {
-        let mut marks = vec![0u8; self.config().persons.min(LOOKED_AT) as usize];
+        let mut marks = vec![0u16; self.config().persons.min(LOOKED_AT) as usize];
         let mut mortgaged = None;
         for (register, bit) in [
             (Register::Population, POPULATION),
@@ -98,7 +100,7 @@ impl Nation {
                 }
             }
         }
-        let find = |wanted: &dyn Fn(u32, u8) -> bool| {
+        let find = |wanted: &dyn Fn(u32, u16) -> bool| {
             marks.iter().enumerate().map(|(i, m)| (i as u32, *m)).find(|(i, m)| wanted(*i, *m)).map(|(i, _)| i)
         };
         let p = |i: u32| self.truth.person(i);
@@ -131,9 +133,14 @@ impl Nation {
     }
 
     /// Marks who stands without fault in what.
-    fn note(&self, event: &Event, change: &PublishedChange, register: u8, marks: &mut [u8]) {
+    fn note(&self, event: &Event, change: &PublishedChange, register: u16, marks: &mut [u16]) {
         for mention in &change.truth {
             let TrueSubject::Person(i) = mention.subject else { continue };
+            if mention.noise.has(Noise::PARENT_ID)
+                && let Some(mark) = marks.get_mut(self.truth.person(i).mother as usize)
+            {
+                *mark |= LENT;
+            }
             let Some(mark) = marks.get_mut(i as usize) else { continue };
             if event.record_type == RecordType::Marriage {
                 *mark |= MARRIAGE;
@@ -158,11 +165,14 @@ impl Nation {
         usable && record.is_ok_and(|record| record.r#type == "mortgage")
     }
 
-    /// A wife of child-bearing age whose husband lives too, both known to the population database.
-    fn is_young_mother(&self, i: u32, marks: &[u8]) -> bool {
+    /// A wife of child-bearing age whose husband lives too, both known to the population database by numbers that nobody else's
+    /// record shows.
+    fn is_young_mother(&self, i: u32, marks: &[u16]) -> bool {
         let p = self.truth.person(i);
-        let known =
-            |i: u32| marks.get(i as usize).is_some_and(|m| m & POPULATION > 0) && self.truth.person(i).alive(END);
+        let known = |i: u32| {
+            marks.get(i as usize).is_some_and(|m| m & (POPULATION | LENT) == POPULATION)
+                && self.truth.person(i).alive(END)
+        };
         let married = self.truth.household_of(i).married;
         let spouse = p.spouse;
         !p.male()

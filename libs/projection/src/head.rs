@@ -6,7 +6,7 @@ use record::{
     RegisterName, Row, StatementHash, Timestamp, Writer,
 };
 
-const HEAD_VERSION: u8 = 1;
+const HEAD_VERSION: u8 = 2;
 
 /// Most versions that one record keeps in effect; a later one is parked with the record.
 pub const VERSIONS_MAX: usize = 65_535;
@@ -70,6 +70,8 @@ pub struct Facts {
     pub unit: (String, String),
     /// The contract's promise: a change is published within this many seconds of its taking effect.
     pub promise_seconds: u64,
+    /// From when the promise holds: what took effect before is stock, neither in time nor late.
+    pub promise_from: Timestamp,
     /// Mandatory fields of the contract.
     pub required: u16,
     /// Those that are filled.
@@ -379,7 +381,8 @@ fn small(r: &mut Reader<'_>, what: &'static str) -> Result<u32, DecodeError> {
 impl Facts {
     fn encode(&self, w: &mut Writer) {
         w.u32(self.version.0.0).varint(self.version.1).text(&self.record_type).text(self.agency.as_str());
-        w.text(&self.unit.0).text(&self.unit.1).varint(self.promise_seconds).u16(self.required).u16(self.filled);
+        w.text(&self.unit.0).text(&self.unit.1).varint(self.promise_seconds).i64(self.promise_from.0);
+        w.u16(self.required).u16(self.filled);
         w.varint(self.mentions.len() as u64);
         for m in &self.mentions {
             w.raw(&m.id.0).u8(m.kind as u8).u8(m.role).u8(u8::from(m.once));
@@ -403,7 +406,7 @@ impl Facts {
         let record_type = r.text()?.to_owned();
         let agency = r.id()?;
         let unit = (r.text()?.to_owned(), r.text()?.to_owned());
-        let promise_seconds = r.varint()?;
+        let (promise_seconds, promise_from) = (r.varint()?, Timestamp(r.i64()?));
         let (required, filled) = (r.u16()?, r.u16()?);
         let mentions: Vec<_> = (0..r.count(19)?).map(|_| HeadMention::decode(r)).collect::<Result<_, _>>()?;
         let pair = |r: &mut Reader<'_>| {
@@ -430,6 +433,7 @@ impl Facts {
             agency,
             unit,
             promise_seconds,
+            promise_from,
             required,
             filled,
             mentions,

@@ -134,6 +134,7 @@ pub fn read(reading: &Reading<'_>, version: &VersionBody<'_>) -> Result<ReadVers
             agency: version.agency.clone(),
             unit: facts.unit.map_or_else(Default::default, |u| (u.code.to_owned(), u.list_version.to_owned())),
             promise_seconds: u64::try_from(record_type.freshness_seconds()).unwrap_or(0),
+            promise_from: Timestamp(record_type.fresh_from_us()),
             required: facts.required.min(u32::from(u16::MAX)) as u16,
             filled: facts.filled.min(u32::from(u16::MAX)) as u16,
             mentions: Vec::with_capacity(facts.mentions.len()),
@@ -150,7 +151,8 @@ pub fn read(reading: &Reading<'_>, version: &VersionBody<'_>) -> Result<ReadVers
         let rank = reading.kinds.info(mention.kind).anchor_rank(version.register.as_str()).min(255) as u8;
         let row = row(reading, mention.kind, &mention.ident);
         out.inputs.push(MentionInput { id, rank, row, pinned: false });
-        out.facts.mentions.push(HeadMention { id, kind: mention.kind, role: mention.role_number, once: false });
+        let (kind, role, once) = (mention.kind, mention.role_number, mention.once);
+        out.facts.mentions.push(HeadMention { id, kind, role, once });
         lookups(reading, &mention.ident, |key| out.lookups.push((key, id)));
     }
     for a in 0..facts.mentions.len() {
@@ -190,15 +192,35 @@ fn row(reading: &Reading<'_>, kind: Kind, ident: &Ident<'_>) -> FeatureRow {
     }
 }
 
+/// Whether a mention's personal number contradicts the mention's own sex or year of birth, by the model's rule: the number may
+/// be somebody else's.
+pub fn contradicts_its_number(model: &Model, ident: &Ident<'_>) -> bool {
+    let fields = PersonFields {
+        sex: sex(ident),
+        birth: birth(ident),
+        personal_id: ident.personal_id,
+        ..PersonFields::default()
+    };
+    model.person_row(&fields).flags() & linkage::FLAG_ID_SUSPECT != 0
+}
+
+fn sex(ident: &Ident<'_>) -> Option<linkage::Sex> {
+    ident.sex.map(|s| match s {
+        contract::Sex::Male => linkage::Sex::Male,
+        contract::Sex::Female => linkage::Sex::Female,
+    })
+}
+
+fn birth(ident: &Ident<'_>) -> Option<linkage::PartialDate> {
+    ident.birth.and_then(|d| linkage::PartialDate::new(d.year(), d.month(), d.day()))
+}
+
 fn person<'a>(reading: &Reading<'_>, ident: &'a Ident<'_>) -> PersonFields<'a> {
     let (commune, province) = ident.unit.map_or((None, None), |u| commune(reading.units, u));
     PersonFields {
         full_name: ident.full_name.as_deref().unwrap_or(""),
-        sex: ident.sex.map(|s| match s {
-            contract::Sex::Male => linkage::Sex::Male,
-            contract::Sex::Female => linkage::Sex::Female,
-        }),
-        birth: ident.birth.and_then(|d| linkage::PartialDate::new(d.year(), d.month(), d.day())),
+        sex: sex(ident),
+        birth: birth(ident),
         personal_id: ident.personal_id,
         old_id: ident.old_id,
         insurance_no: ident.insurance_no,

@@ -5,13 +5,16 @@
 //! | correct | mentions that agree with the anchor of their subject ÷ mentions that could be compared with one |
 //! | sufficient | filled ÷ required fields, times records ÷ expected objects; absent without an expected number |
 //! | clean | 1 − (records that break a rule + surplus records of one subject) ÷ records |
-//! | alive | changes that came within their contract's promise ÷ changes |
+//! | alive | changes that came within their contract's promise ÷ changes that the promise covers |
+//!
+//! A promise covers what takes effect from its first day on. What a register hands over from before (books that it digitises, the
+//! stock that it brings when it joins) is neither in time nor late.
 //!
 //! After the operating terms "đúng, đủ, sạch, sống" of the national data campaign.
 
 use record::{DecodeError, Reader, RegisterName, Writer};
 
-use crate::head::Head;
+use crate::head::{Head, StoredVersion};
 
 const COUNTS_VERSION: u8 = 1;
 
@@ -94,7 +97,7 @@ counts! {
     filled,
     /// Records that break a rule.
     violated,
-    /// Changes that count.
+    /// Changes that the contract's promise covers.
     events,
     /// Those that came within their contract's promise.
     timely,
@@ -123,15 +126,15 @@ pub fn of_head(head: &Head) -> Option<(Cell, Counts)> {
         list_version: facts.unit.1.clone(),
     };
     let promise_micros = i64::try_from(facts.promise_seconds.saturating_mul(1_000_000)).unwrap_or(i64::MAX);
-    let timely =
-        |v: &&crate::head::StoredVersion| v.published_at.0.saturating_sub(v.row.effective_at.0) <= promise_micros;
+    let promised = || head.versions.iter().filter(|v| v.row.effective_at >= facts.promise_from);
+    let timely = |v: &&StoredVersion| v.published_at.0.saturating_sub(v.row.effective_at.0) <= promise_micros;
     let counts = Counts {
         records: 1,
         required: u64::from(facts.required),
         filled: u64::from(facts.filled),
         violated: u64::from(head.violated()),
-        events: head.versions.len() as u64,
-        timely: head.versions.iter().filter(timely).count() as u64,
+        events: promised().count() as u64,
+        timely: promised().filter(timely).count() as u64,
         ..Counts::default()
     };
     Some((cell, counts))
@@ -153,7 +156,7 @@ pub struct Measures {
     pub sufficient: Option<f64>,
     /// 1 − (violated + surplus) ÷ records.
     pub clean: Option<f64>,
-    /// Timely ÷ events.
+    /// Timely ÷ events; absent when no change is covered by a promise.
     pub alive: Option<f64>,
 }
 
@@ -173,7 +176,10 @@ pub fn measures(counts: &Counts, expected: Option<u64>) -> Measures {
 
 #[cfg(test)]
 mod tests {
+    use record::{AgencyId, ContractId, Index, Operation, RegisterEpoch, StatementHash, Timestamp};
+
     use super::*;
+    use crate::head::{Change, Facts, Linked};
 
     #[test]
     fn without_an_expected_number_sufficient_is_absent_not_one() {
@@ -198,6 +204,54 @@ mod tests {
         assert_eq!(Counts::decode(&sum.encode()), Ok(sum));
         sum.add(&Counts { records: 1, timely: 4, ..Counts::default() }, -1);
         assert_eq!(sum, a);
+    }
+
+    /// A head with one change for each (from when it holds, when it was published), under a promise of a day from `from` on.
+    fn head(from: i64, changes: &[(i64, i64)]) -> Head {
+        let mut head = Head::new(RegisterName::try_from("civil").unwrap());
+        for (version, (effective, published)) in (1..).zip(changes) {
+            head.apply(&Change {
+                epoch: RegisterEpoch(0),
+                version,
+                replaces: 0,
+                operation: Operation::Upsert,
+                effective_at: Timestamp(*effective),
+                contract: ContractId([1; 16]),
+                statement: StatementHash([1; 32]),
+                index: Index(version),
+                locator: 0,
+                published_at: Timestamp(*published),
+            });
+        }
+        head.linked = Linked::In(Box::new(Facts {
+            version: (RegisterEpoch(0), 1),
+            record_type: "birth".into(),
+            agency: AgencyId::try_from("G15").unwrap(),
+            unit: (String::new(), String::new()),
+            promise_seconds: 86_400,
+            promise_from: Timestamp(from),
+            required: 0,
+            filled: 0,
+            mentions: Vec::new(),
+            distinct: Vec::new(),
+            relations: Vec::new(),
+            findings: Vec::new(),
+        }));
+        head
+    }
+
+    #[test]
+    fn what_took_effect_before_the_promise_is_neither_in_time_nor_late() {
+        const DAY: i64 = 86_400_000_000;
+        let alive = |from, changes: &[(i64, i64)]| {
+            let (_, counts) = of_head(&head(from, changes)).expect("the record is in the links");
+            (counts.events, counts.timely)
+        };
+        let changes = [(0, 900 * DAY), (100 * DAY, 101 * DAY), (200 * DAY, 201 * DAY + 1), (300 * DAY, 250 * DAY)];
+        assert_eq!(alive(i64::MIN, &changes), (4, 2), "without a first day the promise covers all");
+        assert_eq!(alive(100 * DAY, &changes), (3, 2));
+        assert_eq!(alive(1000 * DAY, &changes), (0, 0));
+        assert_eq!(measures(&Counts::default(), None).alive, None);
     }
 
     #[test]

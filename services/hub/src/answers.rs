@@ -64,6 +64,19 @@ pub fn age_of(age: Option<&prost_types::Duration>) -> String {
     }
 }
 
+/// A finding of the API in one line, with its end.
+pub fn finding_line(finding: &wire::query::Finding) -> String {
+    let wire::query::Finding { rule_id, group, field_path, register } = finding;
+    match rule_id.as_str() {
+        "hub.number_of_another" => {
+            format!(
+                "finding: {field_path}: a record of {register} bears this number against its own sex or date of birth ({rule_id})\n"
+            )
+        }
+        _ => format!("finding: {register} {field_path}: {} ({rule_id})\n", group.replace('_', " ")),
+    }
+}
+
 /// A time for the API.
 pub fn wire_time(time: jiff::Timestamp) -> prost_types::Timestamp {
     // jiff's parts of a second have the sign of the whole; protobuf's are never negative.

@@ -3,8 +3,8 @@
 use clap::{Parser, Subcommand};
 
 use crate::commands::{
-    accesses, bench, check, completions, config, contracts, demo, dev_certs, get, publish, quality, rejected, search,
-    serve, status, units, views,
+    accesses, bench, check, completions, config, contracts, demo, dev_certs, get, policy, procedures, publish, quality,
+    rejected, search, serve, status, units, views,
 };
 use crate::context::{Context, GlobalArgs};
 use crate::error::{CommandError, Exit};
@@ -62,6 +62,10 @@ pub enum Command {
     Contracts(contracts::ContractsArgs),
     /// Import or show lists of administrative units
     Units(units::UnitsArgs),
+    /// Show or replace who may do what
+    Policy(policy::PolicyArgs),
+    /// Show or replace what each public service may ask for
+    Procedures(procedures::ProceduresArgs),
     /// Make certificates for a development machine: authority, server, clients
     DevCerts(dev_certs::DevCertsArgs),
     /// Measure rates on this machine
@@ -92,6 +96,8 @@ impl Command {
             Self::Views(args) => views::run(args, context).await,
             Self::Contracts(args) => contracts::run(args, context).await,
             Self::Units(args) => units::run(args, context).await,
+            Self::Policy(args) => policy::run(args, context).await,
+            Self::Procedures(args) => procedures::run(args, context).await,
             Self::DevCerts(args) => dev_certs::run(args, context),
             Self::Bench(args) => bench::run(args, context).await,
             Self::Config(args) => config::run(args, context),

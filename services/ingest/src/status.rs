@@ -1,7 +1,9 @@
 //! The fold's word on changes.
 
-use projection::head::{Head, Linked};
-use record::{Position, Pseudonym, RecordId, RegisterName, Stream};
+use std::collections::BTreeMap;
+
+use projection::head::{Facts, Head, HeadFinding, Linked};
+use record::{Entry, Envelope, Position, Pseudonym, RecordId, RegisterName, Stream};
 use view_store::{Table, View};
 use wire::ingest::{ChangeKey, ChangeState, ChangeStatus, Violation};
 
@@ -51,7 +53,7 @@ fn status(core: &Core, view: &View, key: ChangeKey) -> Result<ChangeStatus, Erro
         position: Some(wire_position(position(core, record, stored.index))),
         duplicates: stored.duplicates,
         conflicts: stored.row.conflicts,
-        findings: findings(&head),
+        findings: findings(core, record, &head)?,
         key: Some(key),
     })
 }
@@ -67,15 +69,54 @@ fn state(head: &Head, epoch: record::RegisterEpoch, version: u64) -> ChangeState
     }
 }
 
-fn findings(head: &Head) -> Vec<Violation> {
+fn findings(core: &Core, record: Pseudonym, head: &Head) -> Result<Vec<Violation>, Error> {
     let mut out = Vec::new();
     if matches!(head.linked, Linked::Unreadable { .. }) {
         let message = "the version in force cannot be read by its contract: publish it again";
         out.push(violation("", projection::head::RULE_UNREADABLE, "bad_format", message));
     }
-    let facts = head.facts().map_or(&[][..], |facts| &facts.findings);
-    out.extend(facts.iter().map(|f| violation(&f.field, &f.rule, &f.group, "")));
-    out
+    if let Some(facts) = head.facts().filter(|facts| !facts.findings.is_empty()) {
+        let messages = messages(core, record, head, facts)?;
+        out.extend(facts.findings.iter().map(|f| {
+            let message = messages.get(&(f.field.as_str(), f.rule.as_str())).map_or("", String::as_str);
+            violation(&f.field, &f.rule, &f.group, message)
+        }));
+    }
+    Ok(out)
+}
+
+/// What the contract says of each finding, by field and rule. A head keeps no texts, so the version is judged once more, by the
+/// contract and the clock that it was judged by.
+fn messages<'f>(
+    core: &Core,
+    record: Pseudonym,
+    head: &Head,
+    facts: &'f Facts,
+) -> Result<BTreeMap<(&'f str, &'f str), String>, Error> {
+    let (epoch, version) = facts.version;
+    let stored = head.version(epoch, version);
+    let known = stored.and_then(|stored| Some((stored, core.control.load().by_id(stored.row.contract)?.clone())));
+    let Some((stored, contract)) = known else { return Ok(BTreeMap::new()) };
+    let logged = core.log.read_position(position(core, record, stored.index)).map_err(|error| {
+        tracing::error!(%error, "a change that is folded cannot be read");
+        Error::Internal
+    })?;
+    let entry = Entry::decode(&logged.bytes).map_err(unsound)?;
+    let envelope = Envelope::decode(entry.plain_body().map_err(unsound)?).map_err(unsound)?;
+    let Ok(record_type) = contract.record_type(&facts.record_type) else { return Ok(BTreeMap::new()) };
+    let judged = record_type.judge(envelope.payload, entry.header.recorded_at.0);
+    let mut said: BTreeMap<(String, String), String> =
+        judged.soft.into_iter().map(|v| ((v.field_path, v.rule_id), v.message)).collect();
+    let text = |f: &'f HeadFinding| {
+        let message = said.remove(&(f.field.clone(), f.rule.clone()))?;
+        Some(((f.field.as_str(), f.rule.as_str()), message))
+    };
+    Ok(facts.findings.iter().filter_map(text).collect())
+}
+
+fn unsound(error: impl std::error::Error) -> Error {
+    tracing::error!(%error, "a change that is folded cannot be decoded");
+    Error::Internal
 }
 
 fn position(core: &Core, record: Pseudonym, index: record::Index) -> Position {

@@ -106,6 +106,39 @@ async fn a_key_of_two_people_is_a_typed_answer_with_both_subjects() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_number_that_a_childs_record_shows_names_its_bearer_and_the_answer_says_so() {
+    let hub = hub_with_residence().await;
+    let holder = |id: &str, name: &str, birth: &str, sex: u8| {
+        let mut json = card(ID, birth);
+        (json["full_name"], json["sex"], json["phone"]) = (name.into(), sex.into(), "".into());
+        (json["card_no"], json["insurance_no"]) = (format!("TE101{id}").into(), id.into());
+        Record::new("health", "insurance_card", id).with(json)
+    };
+    hub.state(&[holder("0555555501", "Lê Văn Bé", "20200305", 1)]).await;
+    let subject = subject_of(hub.get(NATIONAL, by_personal_id(ID, &["full_name"])).await);
+    assert_eq!((text(&attribute(&subject, "full_name").value).as_str(), subject.records), ("Trần Thị Bình", 1));
+    let finding = subject.findings.iter().find(|f| f.rule_id == "hub.number_of_another").expect("a finding");
+    assert_eq!((finding.register.as_str(), finding.field_path.as_str()), ("health", "key"));
+    assert_eq!(finding.group, "contradiction");
+    let check = CheckProcedureRequest {
+        purpose: purpose(BIRTH_REGISTRATION),
+        roles: [("mother".to_owned(), SubjectKey { key: Some(Key::PersonalId(ID.into())) })].into(),
+        ..CheckProcedureRequest::default()
+    };
+    let check = hub.query.check_procedure(hub.ask(NATIONAL, check)).await.expect("granted").into_inner();
+    assert!(check.items.iter().all(|item| item.state() != ItemState::Ambiguous));
+    assert_eq!(check.findings.len(), 1);
+    assert_eq!(check.findings[0].field_path, "roles[mother]");
+
+    // A third person of the same sex and year: nothing tells whose number it is.
+    hub.state(&[holder("0777777702", "Phạm Ngọc Khuê", "19900101", 2)]).await;
+    let several = hub.get(NATIONAL, by_personal_id(ID, &["full_name"])).await;
+    let Some(Found::Ambiguous(several)) = several.result else { panic!("not ambiguous: {several:?}") };
+    assert_eq!(several.subjects.len(), 3);
+    hub.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_refusal_has_a_reason_and_an_access_entry() {
     let hub = hub_with_residence().await;
     let good = by_personal_id(ID, &["full_name"]);

@@ -65,6 +65,20 @@ fn identity_ignores_comments_and_bundling_but_not_meaning() {
     assert_ne!(plain, id(&[("max_len = 16", "max_len = 17")]));
 }
 
+#[test]
+fn promise_begins_on_a_day_and_covers_everything_without_one() {
+    let start = |stated: &str| {
+        let set = samples::compile_file(CIVIL, &[("fresh_from: \"2024-01-01\"", stated)]);
+        Contract::compile(&set).map(|contract| contract.record_type("birth").expect("a record type").fresh_from_us())
+    };
+    assert_eq!(start("fresh_from: \"2024-01-01\"").ok(), Some(1_704_067_200_000_000));
+    assert_eq!(start("").ok(), Some(i64::MIN));
+    for no_day in ["2024", "2024-02-30", "soon"] {
+        let refused = start(&format!("fresh_from: \"{no_day}\"")).expect_err("no day");
+        assert!(refused.to_string().contains("fresh_from"), "{refused}");
+    }
+}
+
 /// A register with one record type whose body is this text.
 fn register(fields: &str) -> String {
     format!(

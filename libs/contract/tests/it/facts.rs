@@ -35,6 +35,8 @@ fn birth_mentions_child_and_parents_and_relates_them() {
     let child = role(&facts, "child");
     assert_eq!(child.kind, Kind::Person);
     assert_eq!(child.role_number, 1);
+    assert!(child.once, "nobody is born twice");
+    assert!(!role(&facts, "mother").once);
     assert_eq!(child.element, Element::Single);
     assert_eq!(child.ident.full_name.as_deref(), Some("Nguyễn Văn An"));
     assert_eq!(child.ident.birth.map(|date| date.to_string()).as_deref(), Some("2015-03-02"));

@@ -1,8 +1,13 @@
 //! Civil status: books of the past that are digitised over two years, and what happens now.
+//!
+//! What an entry states holds from the day of the registration; the day of the event itself stands in the record.
 
 use super::{Plan, RecordType, Stage, Step};
 use crate::calendar::{END, NEVER, START};
 use crate::truth::{NONE, REISSUED};
+
+/// Births that stand in the books under two record ids, per mille.
+const REGISTERED_TWICE: u32 = 16;
 
 pub(super) fn plan(plan: &mut Plan<'_>) {
     for i in 0..plan.truth.persons.len() as u32 {
@@ -35,12 +40,13 @@ fn birth(plan: &mut Plan<'_>, i: u32) {
         steps.push(Step::new(step.day + 15 + dice.below(150) as i32, step.effective).replacing());
     }
     plan.file(&mut dice, RecordType::Birth, i, 0, &steps);
-    if dice.per_mille(8) {
-        // Entered twice; most of these are found and taken back.
+    if dice.per_mille(REGISTERED_TWICE) {
+        // An old entry is digitised twice, a new birth is registered at a second office; half of these are found and taken back.
         let again = step.day + 5 + dice.below(200) as i32;
-        let mut copy = vec![Step::new(again, step.effective)];
-        if dice.per_mille(650) {
-            copy.push(Step::new(again + 10 + dice.below(60) as i32, step.effective).stage(Stage::Retract));
+        let holds = if step.effective < START { step.effective } else { again };
+        let mut copy = vec![Step::new(again, holds)];
+        if dice.per_mille(500) {
+            copy.push(Step::new(again + 10 + dice.below(60) as i32, holds).stage(Stage::Retract));
         }
         plan.file(&mut dice, RecordType::Birth, i, 1, &copy);
     }
@@ -53,7 +59,7 @@ fn death(plan: &mut Plan<'_>, i: u32) {
         return;
     }
     let day = p.death + if dice.per_mille(90) { 60 + dice.below(140) } else { 1 + dice.below(25) } as i32;
-    plan.file(&mut dice, RecordType::Death, i, 0, &[Step::new(day, p.death)]);
+    plan.file(&mut dice, RecordType::Death, i, 0, &[Step::new(day, day)]);
 }
 
 /// Certificates of marital status, recognitions of a parent, and changes of a personal number.
@@ -89,6 +95,6 @@ fn marriage(plan: &mut Plan<'_>, h: u32) {
     if !dice.per_mille(if now { 960 } else { 350 }) {
         return;
     }
-    let day = if now { household.married + dice.below(4) as i32 } else { digitised };
+    let day = if now { household.married } else { digitised };
     plan.file(&mut dice, RecordType::Marriage, h, 0, &[Step::new(day, household.married)]);
 }

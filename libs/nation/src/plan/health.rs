@@ -1,4 +1,5 @@
-//! Health: insurance cards, encounters, health books and vaccinations.
+//! Health: insurance cards, encounters, health books and vaccinations. Facilities report on the day itself, but for some
+//! vaccinations.
 
 use super::{Plan, RecordType, Stage, Step};
 use crate::calendar::{END, START, date, day};
@@ -22,10 +23,11 @@ fn insurance_card(plan: &mut Plan<'_>, i: u32) {
     if !p.alive(opened) {
         return;
     }
-    let mut steps = vec![Step::new(opened, opened.min(START).max(p.birth))];
+    let mut steps = vec![Step::new(opened, if p.birth < START { START - 1 - opened % 365 } else { opened })];
     let year = day(2026, 1, 1);
     if dice.per_mille(80) && opened < year - 60 && p.alive(year) {
-        steps.push(Step::new(year - 10 + dice.below(40) as i32, year));
+        // Most cards are renewed before the year begins.
+        steps.push(Step::new(year - 25 + dice.below(30) as i32, year));
     }
     if dice.per_mille(40) && opened < END - 60 && p.alive(END) {
         // Next year's card is published before it holds.
@@ -44,7 +46,7 @@ fn encounters(plan: &mut Plan<'_>, i: u32) {
         if !p.alive(at) {
             continue;
         }
-        let mut steps = vec![Step::new(at + 1 + dice.below(3) as i32, at)];
+        let mut steps = vec![Step::new(at, at)];
         if dice.per_mille(6) {
             steps.push(Step::new(at + 12 + dice.below(30) as i32, at).stage(Stage::Retract));
         }
@@ -53,7 +55,7 @@ fn encounters(plan: &mut Plan<'_>, i: u32) {
     if p.death < END - 140 && dice.per_mille(130) {
         // Somebody still uses the card of the dead.
         let at = p.death + 8 + dice.below(120) as i32;
-        plan.file(&mut dice, RecordType::Encounter, i, 7, &[Step::new(at + 1, at)]);
+        plan.file(&mut dice, RecordType::Encounter, i, 7, &[Step::new(at, at)]);
     }
 }
 
@@ -62,7 +64,7 @@ fn health_book(plan: &mut Plan<'_>, i: u32) {
     let mut dice = plan.dice(RecordType::HealthBook, i);
     let at = START.max(p.birth + 5) + dice.below((END - START - 30) as u32) as i32;
     if dice.per_mille(150) && p.alive(at) {
-        plan.file(&mut dice, RecordType::HealthBook, i, 0, &[Step::new(at + 1, at)]);
+        plan.file(&mut dice, RecordType::HealthBook, i, 0, &[Step::new(at, at)]);
     }
 }
 
@@ -74,7 +76,7 @@ fn vaccinations(plan: &mut Plan<'_>, i: u32) {
         let from = START.max(p.birth + 3);
         let at = from + dice.below((END - from).max(1) as u32) as i32;
         if p.alive(at) {
-            let told = at + dice.below(3) as i32;
+            let told = at + if dice.per_mille(120) { 1 + dice.below(3) } else { 0 } as i32;
             plan.file(&mut dice, RecordType::Vaccination, i, nth, &[Step::new(told, at)]);
         }
     }

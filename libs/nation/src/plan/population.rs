@@ -1,4 +1,6 @@
 //! Population database: who lives where, households, identity cards.
+//!
+//! A registration holds from its own day. Some tell of a move before it, and some registrations are dated back later.
 
 use super::{Plan, RecordType, Stage, Step};
 use crate::calendar::{END, NEVER, START};
@@ -22,7 +24,7 @@ fn residence(plan: &mut Plan<'_>, i: u32) {
         (START + 1 + dice.below(75) as i32, p.birth.max(START - dice.below(4000) as i32))
     } else {
         let day = p.birth + 5 + dice.below(30) as i32;
-        (day, p.birth)
+        (day, day)
     };
     let mut steps = vec![Step::new(day, effective)];
     if dice.per_mille(12) {
@@ -31,21 +33,23 @@ fn residence(plan: &mut Plan<'_>, i: u32) {
     }
     let moved = home.moved != NEVER && home.moved > day && p.alive(home.moved);
     if moved {
-        // Some tell before they move, most after; the change holds from the day of the move either way.
+        // Some tell before they move, most after.
         let told = home.moved + dice.between(-6, 20);
-        steps.push(Step::new(told, home.moved));
+        steps.push(Step::new(told, told.max(home.moved)));
         if dice.per_mille(60) {
             steps.push(Step::new(told + 40, home.moved - 25));
         }
     }
     if home.married != NEVER && home.married > day && i == home.first + 1 {
-        steps.push(Step::new(home.married + 3 + dice.below(40) as i32, home.married));
+        let told = home.married + 3 + dice.below(40) as i32;
+        steps.push(Step::new(told, told));
     }
     if truth.reissued_on(i) > day && p.alive(truth.reissued_on(i) + 30) {
-        steps.push(Step::new(truth.reissued_on(i) + 2, truth.reissued_on(i)));
+        steps.push(Step::new(truth.reissued_on(i), truth.reissued_on(i)));
     }
     if p.death <= END && dice.per_mille(860) {
-        steps.push(Step::new(p.death + 2 + dice.below(20) as i32, p.death).stage(Stage::Ended));
+        let told = p.death + 2 + dice.below(20) as i32;
+        steps.push(Step::new(told, told).stage(Stage::Ended));
     }
     steps.sort_by_key(|s| s.day);
     steps.retain(|s| s.stage == Stage::Ended || s.day < p.death);
@@ -60,7 +64,7 @@ fn identity_card(plan: &mut Plan<'_>, i: u32) {
     let (later, old) = (dice.below((END - START - 30) as u32) as i32, dice.below(2400) as i32);
     let step = match drawn {
         0..400 if adult < START - 2500 => Step::new(START + 5 + dice.below(100) as i32, START - 60 - old),
-        400..560 if adult < START + later => Step::new(START + later + 3, START + later),
+        400..560 if adult < START + later => Step::new(START + later, START + later),
         _ => return,
     };
     if p.alive(step.day) {
@@ -72,22 +76,20 @@ fn household(plan: &mut Plan<'_>, h: u32) {
     let truth = plan.truth;
     let household = &truth.households[h as usize];
     let mut dice = plan.dice(RecordType::Household, h);
-    let opened = if household.married != NEVER && household.married >= START {
-        household.married + 10 + dice.below(30) as i32
-    } else {
-        START + 3 + dice.below(80) as i32
-    };
-    let mut steps = vec![Step::new(opened, opened.min(START - 1).max(opened - 3000))];
+    let new = household.married != NEVER && household.married >= START;
+    let opened = if new { household.married + 10 + dice.below(30) as i32 } else { START + 3 + dice.below(80) as i32 };
+    let told = |day: i32| Step::new(day, day);
+    let mut steps = vec![if new { told(opened) } else { Step::new(opened, START - 1) }];
     if household.moved != NEVER && household.moved > opened {
-        steps.push(Step::new(household.moved + 4 + dice.below(10) as i32, household.moved));
+        steps.push(told(household.moved + 4 + dice.below(10) as i32));
     }
     for i in truth.members(household) {
         let p = truth.person(i);
         if p.birth > opened && p.mother != NONE && dice.per_mille(700) {
-            steps.push(Step::new(p.birth + 30 + dice.below(30) as i32, p.birth));
+            steps.push(told(p.birth + 30 + dice.below(30) as i32));
         }
         if p.death <= END && p.death > opened && dice.per_mille(600) {
-            steps.push(Step::new(p.death + 20 + dice.below(40) as i32, p.death));
+            steps.push(told(p.death + 20 + dice.below(40) as i32));
         }
     }
     steps.sort_by_key(|s| s.day);

@@ -2,7 +2,7 @@
 
 use super::Draft;
 use super::person::{Habit, Paper};
-use crate::calendar::{NEVER, PERSONAL_ID_FOR_INSURANCE, compact, date};
+use crate::calendar::{PERSONAL_ID_FOR_INSURANCE, compact, date};
 use crate::change::{Flaw, Ids, Noise};
 use crate::contracts::hub::register::health::v1::{Encounter, HealthBookEntry, InsuranceCard, Vaccination};
 use crate::truth::NONE;
@@ -69,7 +69,7 @@ impl Draft<'_> {
             () if self.day >= PERSONAL_ID_FOR_INSURANCE && paper.number.len() == 12 => paper.number.clone(),
             () => self.truth.insurance_no(i),
         };
-        let from = date(self.event.effective);
+        let (from, opened) = (date(self.event.effective), date(self.event.opened));
         InsuranceCard {
             full_name: shown.name.clone(),
             personal_id: paper.number,
@@ -78,7 +78,7 @@ impl Draft<'_> {
             card_no: card,
             insurance_no,
             valid_from: compact(from),
-            valid_until: format!("{}1231", from.year + if adult { 1 } else { 6 }),
+            valid_until: format!("{}1231", from.year.max(opened.year) + if adult { 1 } else { 6 }),
             insurance_group: self.insured(i, adult).to_owned(),
             first_facility: facility,
             address: self.address(i, home, self.day),
@@ -102,9 +102,10 @@ impl Draft<'_> {
         let ids = if carded { paper.ids.with(Ids::INSURANCE) } else { paper.ids };
         self.mention(shown.mention("patient", ids, paper.noise));
         self.spoil(&mut shown.name, &mut paper.number);
-        let (day, number) = (compact(date(self.event.effective)), super::record_id(self.truth, self.event));
-        let discharged =
-            compact(date((self.event.effective + stay).min(p.death.min(NEVER - 1).max(self.event.effective))));
+        // Reported when it ends; nobody is admitted before birth, nor after death under a card that was used before it.
+        let ends = self.event.effective;
+        let admitted = (ends - stay).max(if p.death < ends { p.death + 1 } else { p.birth });
+        let (day, number) = (compact(date(ends)), super::record_id(self.truth, self.event));
         Encounter {
             full_name: shown.name.clone(),
             personal_id: paper.number,
@@ -120,8 +121,8 @@ impl Draft<'_> {
             first_facility: facility.clone(),
             card_valid_from: String::new(),
             card_valid_until: String::new(),
-            admitted_at: format!("{day}{hour:02}15"),
-            discharged_at: format!("{discharged}{:02}40", hour + 3),
+            admitted_at: format!("{}{hour:02}15", compact(date(admitted))),
+            discharged_at: format!("{day}{:02}40", hour + 3),
             diagnosis: if diagnosed { "Theo hồ sơ bệnh án" } else { "" }.to_owned(),
             main_icd10: if diagnosed { icd } else { "" }.to_owned(),
             other_icd10: String::new(),

@@ -273,7 +273,7 @@ impl Draft<'_> {
         let registered = self.truth.chance.permute(16, u64::from(n), 1 << 30);
         // The first statement and the one that lifts it name one day of registration.
         let lifted = self.event.stage == Stage::Ended;
-        let since = self.event.opened - 2;
+        let since = self.event.opened;
         Restriction {
             parcel: Some(reference),
             r#type: kind.to_owned(),

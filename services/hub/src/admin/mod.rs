@@ -23,9 +23,10 @@ use tonic::{Request, Response, Status};
 use views::runtime::ViewsHandle;
 use wire::admin::admin_service_server::AdminService;
 use wire::admin::{
-    GetContractRequest, GetContractResponse, ImportUnitsRequest, ImportUnitsResponse, ListContractsRequest,
-    ListContractsResponse, ListUnitsRequest, ListUnitsResponse, PutPolicyRequest, PutPolicyResponse,
-    PutProceduresRequest, PutProceduresResponse, RegisterContractRequest, RegisterContractResponse, VerifyViewsRequest,
+    GetContractRequest, GetContractResponse, GetPolicyRequest, GetPolicyResponse, GetProceduresRequest,
+    GetProceduresResponse, ImportUnitsRequest, ImportUnitsResponse, ListContractsRequest, ListContractsResponse,
+    ListUnitsRequest, ListUnitsResponse, PutPolicyRequest, PutPolicyResponse, PutProceduresRequest,
+    PutProceduresResponse, RegisterContractRequest, RegisterContractResponse, VerifyViewsRequest,
 };
 
 use error::Error;
@@ -183,6 +184,18 @@ impl AdminService for Admin {
 
     async fn put_policy(&self, request: Request<PutPolicyRequest>) -> Result<Response<PutPolicyResponse>, Status> {
         Ok(Response::new(policies::put_policy(&self.0, request).await?))
+    }
+
+    async fn get_policy(&self, request: Request<GetPolicyRequest>) -> Result<Response<GetPolicyResponse>, Status> {
+        Ok(Response::new(policies::get_policy(&self.0, &request).await?))
+    }
+
+    async fn get_procedures(
+        &self,
+        request: Request<GetProceduresRequest>,
+    ) -> Result<Response<GetProceduresResponse>, Status> {
+        caller_of(&request)?;
+        Ok(Response::new(policies::get_procedures(&self.0)?))
     }
 
     async fn put_procedures(

@@ -2,9 +2,9 @@
 
 use clap::Args;
 use wire::query::query_service_client::QueryServiceClient;
-use wire::query::{ListAccessesRequest, ListAccessesResponse};
+use wire::query::{ListAccessesRequest, ListAccessesResponse, Purpose};
 
-use super::asking::{PurposeArgs, SubjectArgs, SubjectKind};
+use super::asking::{SubjectArgs, SubjectKind};
 use crate::answers::{as_json, time_of};
 use crate::connection::ConnectionArgs;
 use crate::context::Context;
@@ -13,9 +13,7 @@ use crate::output::Table;
 
 /// Arguments of `hub accesses`.
 #[derive(Debug, Clone, Args)]
-#[command(
-    after_help = "Example:\n  hub accesses person --personal-id 012345678901 --procedure audit --case A-7 --limit 20"
-)]
+#[command(after_help = "Example:\n  hub accesses person --personal-id 012345678901 --case A-7 --limit 20")]
 pub struct AccessesArgs {
     /// What kind of subject
     #[arg(value_enum)]
@@ -26,9 +24,12 @@ pub struct AccessesArgs {
     /// Most records to show, newest first
     #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=1_000), value_name = "COUNT")]
     pub limit: u32,
-    /// Why.
-    #[command(flatten)]
-    pub purpose: PurposeArgs,
+    /// Case number of the audit, or of the person's request
+    #[arg(long = "case", value_name = "NUMBER", help_heading = "Purpose")]
+    pub case_number: String,
+    /// Code of a procedure, where the listing serves one
+    #[arg(long, value_name = "CODE", default_value = "", hide_default_value = true, help_heading = "Purpose")]
+    pub procedure: String,
     /// Which hub, and as whom; by default as auditor/main.
     #[command(flatten)]
     pub connection: ConnectionArgs,
@@ -43,7 +44,7 @@ pub async fn run(args: &AccessesArgs, context: &Context) -> Result<Exit, Command
     let request = ListAccessesRequest {
         kind: args.kind.name().to_owned(),
         key: Some(args.subject.key().wire()),
-        purpose: Some(args.purpose.wire()),
+        purpose: Some(Purpose { procedure: args.procedure.clone(), case_number: args.case_number.clone() }),
         limit: args.limit,
         page_token: String::new(),
     };

@@ -5,7 +5,7 @@ use wire::query::query_service_client::QueryServiceClient;
 use wire::query::{CheckProcedureRequest, CheckProcedureResponse, ItemState, Purpose};
 
 use super::asking::{RoleKey, TimeArgs};
-use crate::answers::{age_of, as_json, line_of};
+use crate::answers::{age_of, as_json, finding_line, line_of};
 use crate::connection::ConnectionArgs;
 use crate::context::Context;
 use crate::error::{CommandError, Exit};
@@ -69,10 +69,11 @@ pub(super) fn told(answer: &CheckProcedureResponse, output: Output) -> String {
             item.what_to_do.clone(),
         ]);
     }
+    let findings: String = answer.findings.iter().map(finding_line).collect();
     let complete = if answer.complete { output.good("complete") } else { output.bad("not complete") };
     let access = answer.basis.as_ref().map_or("-", |basis| basis.access_id.as_str());
     format!(
-        "{}\n{}{complete}; access {access}\n",
+        "{}\n{}{findings}{complete}; access {access}\n",
         output.bold(&format!("{} {}", answer.procedure, answer.title)),
         table.text()
     )

@@ -1,12 +1,14 @@
 //! `hub get`: one subject's attributes, each with its source.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use clap::Args;
 use wire::query::get_subject_response::Result as Answered;
 use wire::query::query_service_client::QueryServiceClient;
 use wire::query::{Attribute, GetSubjectRequest, GetSubjectResponse, MinPosition, Subject, Value};
 
 use super::asking::{PurposeArgs, SubjectArgs, SubjectKind, TimeArgs};
-use crate::answers::{age_of, as_json, line_of, time_of};
+use crate::answers::{age_of, as_json, finding_line, line_of, time_of};
 use crate::connection::ConnectionArgs;
 use crate::context::Context;
 use crate::error::{CommandError, Exit};
@@ -107,18 +109,27 @@ fn subject_text(subject: &Subject, output: Output) -> String {
         }
     }
     text.push_str(&table.text());
+    text.push_str(&relations_text(subject));
+    text.extend(subject.findings.iter().map(finding_line));
+    text
+}
+
+/// One line for each relation, with every register that states it.
+fn relations_text(subject: &Subject) -> String {
+    let mut said: BTreeMap<(&str, &str, &str), BTreeSet<&str>> = BTreeMap::new();
     for relation in &subject.relations {
         let register = relation.source.as_ref().map_or("-", |source| source.register.as_str());
-        text.push_str(&format!(
-            "{} ({}) {}, says {register}\n",
-            relation.relation, relation.direction, relation.subject
-        ));
+        let what = (relation.relation.as_str(), relation.direction.as_str(), relation.subject.as_str());
+        said.entry(what).or_default().insert(register);
     }
-    for finding in &subject.findings {
-        text.push_str(&format!(
-            "finding: {} {} {} ({})\n",
-            finding.register, finding.field_path, finding.rule_id, finding.group
-        ));
+    let mut text = String::new();
+    for ((relation, direction, other), registers) in said {
+        let registers = Vec::from_iter(registers).join(", ");
+        let sentence = match direction {
+            "from" => format!("is {relation} {other}"),
+            _ => format!("{other} is {relation} this {}", subject.kind),
+        };
+        text.push_str(&format!("{sentence} (says {registers})\n"));
     }
     text
 }
@@ -129,11 +140,9 @@ fn row(name: &str, value: &Value, attribute: &Attribute, output: Output) -> [Str
     if attribute.disputed && !name.is_empty() {
         notes.push(output.bad(&format!("disputed by {}", attribute.disputed_by.join(", "))));
     }
-    if source.stale {
-        notes.push(output.warn("stale"));
-    }
     if name.is_empty() {
-        notes.push("competing".to_owned());
+        let same = attribute.value.as_ref().is_some_and(|first| first.value == value.value);
+        notes.push(if same { "the same".to_owned() } else { output.warn("differs") });
     }
     let age = age_of(source.age.as_ref());
     [

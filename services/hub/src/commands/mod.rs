@@ -10,6 +10,8 @@ pub mod contracts;
 pub mod demo;
 pub mod dev_certs;
 pub mod get;
+pub mod policy;
+pub mod procedures;
 pub mod publish;
 pub mod quality;
 pub mod rejected;

@@ -39,7 +39,8 @@ A line of NDJSON:
 Further keys: operation (upsert or retract), registered_at, replaces, agency, legal_basis, reason.
 In a CSV file these are columns, and every other column is the path of a field, such as child.full_name or parties.0.share.
 
-The exit code is 3 when the hub refused a change, and 1 when a line could not be read."
+A lost connection is tried again for about half a minute; sending a change again is safe.
+The exit code is 3 when the hub refused a change, 1 when a line could not be read, and 4 when the hub did not answer."
 )]
 pub struct PublishArgs {
     /// The register that is published
@@ -180,6 +181,10 @@ impl Report {
                 self.progress.add(changes);
                 refused.into_iter().try_for_each(|refused| self.refused(&refused))?;
                 self.resume.as_ref().map_or(Ok(()), |resume| resume.reached(reached))
+            }
+            Sent::Lost { what, wait } => {
+                eprintln!("hub: {what}; trying again in {:.1} s", wait.as_secs_f64());
+                Ok(())
             }
             Sent::Broken(broken) => {
                 self.tell(&broken.to_string());

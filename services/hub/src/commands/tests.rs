@@ -76,8 +76,20 @@ fn the_other_commands_take_their_usual_lines() {
     parse::<serve::ServeArgs>("--listen 0.0.0.0:7443 --dev-certs").expect("serve");
     parse::<demo::DemoArgs>("--persons 20000 --seed 7 --keep").expect("demo");
     assert!(parse::<demo::DemoArgs>("--persons 10").is_err());
-    parse::<accesses::AccessesArgs>(&format!("person --subject a --limit 20 {PURPOSE}")).expect("accesses");
-    parse::<quality::QualityArgs>("--register land --by commune").expect("quality");
+    parse::<accesses::AccessesArgs>("person --subject a --limit 20 --case A-7").expect("accesses");
+    parse::<accesses::AccessesArgs>(&format!("person --subject a {PURPOSE}")).expect("accesses for a procedure");
+    assert!(parse::<accesses::AccessesArgs>("person --subject a").is_err(), "why is mandatory");
+    let quality: quality::QualityArgs = parse("--register land --by commune").expect("quality");
+    assert!(quality.command.is_none());
+    let line = "expect --register land --record-type parcel --commune 00004 --objects 5120";
+    let expect: quality::QualityArgs = parse(line).expect("quality expect");
+    assert!(matches!(expect.command, Some(quality::QualityCommand::Expect(args)) if args.objects == 5120));
+    assert!(parse::<quality::QualityArgs>("expect --register land").is_err(), "a number is mandatory");
+    parse::<policy::PolicyArgs>("put policy.toml --reason new").expect("policy");
+    assert!(parse::<policy::PolicyArgs>("put policy.toml").is_err(), "a reason is mandatory");
+    for line in ["list", "show", "show 1.001193", "put procedures.toml --reason new"] {
+        parse::<procedures::ProceduresArgs>(line).expect(line);
+    }
     parse::<rejected::RejectedArgs>("--register civil --redrive").expect("rejected");
     parse::<status::StatusArgs>("--endpoint https://hub:7443 --as auditor/main").expect("status");
     assert!(parse::<status::StatusArgs>("--cert a.pem").is_err(), "a certificate needs its key");

@@ -1,8 +1,11 @@
 //! A day of a hub: published, asked, checked, verified, stopped, started again.
 
+use std::io::Write as _;
+use std::process::Stdio;
+
 use serde_json::{Value, json};
 
-use crate::hub::{Hub, configured, lines, run, stderr, write_lines};
+use crate::hub::{CONFIG, Hub, command, configured, lines, run, stderr, write_lines};
 
 const PURPOSE: [&str; 4] = ["--procedure", "1.001193", "--case", "HS-1"];
 
@@ -55,7 +58,7 @@ fn what_is_published_is_found_checked_verified_and_survives_a_stop() {
         hub.ask(&[&["get", "person"][..], &["--personal-id", id, "--fields", "insurance_no"], &PURPOSE].concat());
     assert_eq!(refused.status.code(), Some(3), "{}", stderr(&refused));
 
-    let accesses = hub.json(&["accesses", "person", "--personal-id", id, "--procedure", "audit", "--case", "A-1"]);
+    let accesses = hub.json(&["accesses", "person", "--personal-id", id, "--case", "A-1"]);
     let accesses = accesses["accesses"].as_array().expect("a list").clone();
     assert!(accesses.iter().any(|a| a["action"] == "get_subject" && a["case_number"] == "HS-1"), "{accesses:?}");
 
@@ -69,6 +72,9 @@ fn what_is_published_is_found_checked_verified_and_survives_a_stop() {
     assert_eq!(verified["equal"], true, "{verified}");
     let other = hub.json(&["views", "verify", "--store", "sled"]);
     assert_eq!(other["replay_digest"], verified["replay_digest"], "whichever the store");
+
+    assert_eq!(hub.json(&["views", "verify", "--as", "auditor/main"])["equal"], true, "an auditor proves it too");
+    assert_eq!(hub.ask(&["views", "verify", "--as", "portal/national"]).status.code(), Some(3));
 
     let before = hub.folded();
     assert_eq!(hub.stop().code(), Some(0));
@@ -92,6 +98,40 @@ fn a_killed_hub_has_everything_that_was_acknowledged() {
     assert_eq!(again.folded()["records"], 300);
     assert_eq!(again.json(&["publish", "--register", "civil", "civil.ndjson"])["duplicate"], 300);
     assert_eq!(again.json(&["views", "verify"])["equal"], true);
+}
+
+#[test]
+fn publishing_goes_on_when_a_killed_hub_is_back() {
+    let dir = configured();
+    let free = std::net::TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a port");
+    let fixed = CONFIG.replace("127.0.0.1:0", &free.to_string());
+    std::fs::write(dir.path().join("hub.toml"), fixed).expect("writable");
+    let hub = Hub::start(dir.path());
+    let lines: Vec<String> = lines("civil", 300).iter().map(|line| format!("{line}\n")).collect();
+    let arguments = ["publish", "--register", "civil", "-", "--batch", "20", "--config", "hub.toml", "--json"];
+    let mut publisher = command(dir.path(), &arguments)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the program starts");
+    let mut input = publisher.stdin.take().expect("piped");
+    input.write_all(lines[..100].concat().as_bytes()).expect("it reads");
+    while hub.folded()["records"] != 100 {
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+    hub.signal("-KILL");
+    drop(hub);
+    input.write_all(lines[100..200].concat().as_bytes()).expect("it reads");
+    let hub = Hub::start(dir.path());
+    input.write_all(lines[200..].concat().as_bytes()).expect("it reads");
+    drop(input);
+    let ended = publisher.wait_with_output().expect("it ends");
+    assert_eq!(ended.status.code(), Some(0), "{}", stderr(&ended));
+    let tally: Value = serde_json::from_slice(&ended.stdout).expect("one JSON value");
+    assert_eq!(tally["answered"], 300, "{tally}");
+    assert!(stderr(&ended).contains("trying again in"), "{}", stderr(&ended));
+    assert_eq!(hub.folded()["records"], 300);
 }
 
 #[test]

@@ -3,4 +3,5 @@
 mod bad_input;
 mod day;
 mod hub;
+mod orders;
 mod start;

@@ -1,5 +1,5 @@
 use ledger::Receipt;
-use projection::head::{Change as HeadChange, Head};
+use projection::head::{Change as HeadChange, Facts, Head, HeadFinding, Linked};
 use record::{
     ContractId, Entry, EntryHash, Envelope, Index, Operation, Partition, Position, RecordId, RegisterEpoch,
     RegisterName, Stream, Timestamp,
@@ -61,7 +61,7 @@ async fn what_only_the_heads_know_is_found() {
     let mut client = hub.client("register/civil").await;
     let change = sound("civil", 1).remove(0);
     publish(&mut client, batch("civil", vec![change.clone()])).await;
-    fold_one(&mut hub);
+    fold_one(&mut hub, Vec::new());
     // The index forgets when the next append is done.
     let next = sound("civil", 2).remove(1);
     publish(&mut client, batch("civil", vec![next])).await;
@@ -78,8 +78,36 @@ async fn what_only_the_heads_know_is_found() {
     assert!(statuses[0].position.is_some());
 }
 
+#[tokio::test]
+async fn the_folds_findings_say_what_the_door_said() {
+    let mut hub = Hub::start().await;
+    let mut client = hub.client("register/civil").await;
+    let contract =
+        hub.control.load().current(&RegisterName::try_from("civil").expect("a name")).expect("built in").clone();
+    let vague = |c: &wire::ingest::Change| {
+        !contract.contract.judge(&c.record_type, &c.payload, 0).expect("a record type").soft.is_empty()
+    };
+    let change = sound("civil", 400).into_iter().find(vague).expect("some books are vague");
+    let result = publish(&mut client, batch("civil", vec![change.clone()])).await;
+    let Some(outcome::Outcome::Accepted(accepted)) = &result.outcomes[0].outcome else { panic!("{result:?}") };
+    let mut said = accepted.findings.clone();
+    said.sort_by(|a, b| (&a.rule_id, &a.field_path).cmp(&(&b.rule_id, &b.field_path)));
+    let finding = |v: &wire::ingest::Violation| HeadFinding {
+        rule: v.rule_id.clone(),
+        field: v.field_path.clone(),
+        group: v.group.clone(),
+    };
+    fold_one(&mut hub, said.iter().map(finding).collect());
+    let key =
+        wire::ingest::ChangeKey { register: "civil".into(), record_id: change.record_id, version: change.version };
+    let statuses = client.get_change_status(GetChangeStatusRequest { keys: vec![key] }).await;
+    let status = statuses.expect("answered").into_inner().statuses.remove(0);
+    assert!(!said.is_empty() && said.iter().all(|v| !v.message.is_empty()), "{said:?}");
+    assert_eq!(status.findings, said);
+}
+
 /// Folds the one change of the log into its head, as far as the door reads heads.
-fn fold_one(hub: &mut Hub) {
+fn fold_one(hub: &mut Hub, findings: Vec<HeadFinding>) {
     let logged = crate::hub::entries(&hub.log, Stream::Change).remove(0);
     let entry = Entry::decode(&logged.bytes).expect("an entry");
     let envelope = Envelope::decode(entry.plain_body().expect("plain")).expect("an envelope");
@@ -97,6 +125,20 @@ fn fold_one(hub: &mut Hub) {
         locator: logged.locator.0,
         published_at: envelope.published_at,
     });
+    head.linked = Linked::In(Box::new(Facts {
+        version: (entry.header.epoch, entry.header.version),
+        record_type: envelope.record_type.to_owned(),
+        agency: envelope.agency.clone(),
+        unit: (String::new(), String::new()),
+        promise_seconds: 86_400,
+        promise_from: Timestamp(0),
+        required: 0,
+        filled: 0,
+        mentions: Vec::new(),
+        distinct: Vec::new(),
+        relations: Vec::new(),
+        findings,
+    }));
     let mut txn = hub.store.begin().expect("sound");
     txn.put(Table::Head, &entry.header.record.0, &head.encode());
     txn.commit(b"positions", &[0; 32]).expect("sound");

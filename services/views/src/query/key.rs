@@ -3,9 +3,10 @@
 use std::collections::BTreeSet;
 
 use contract::Ident;
-use projection::mention::LookupKey;
+use projection::head::HeadFinding;
+use projection::mention::{LookupKey, contradicts_its_number};
 use projection::units::Units;
-use record::{Kind, MentionId, Pseudonym};
+use record::{Kind, MentionId, Pseudonym, RegisterName};
 use view_store::{KeyRange, Table};
 use wire::query::SubjectKey;
 use wire::query::subject_key::Key as WireKey;
@@ -40,12 +41,20 @@ pub(super) enum Resolved {
         id: MentionId,
         /// Whether the key was an id under which the subject is not shown any more.
         moved: bool,
+        /// Registers in which records of somebody else bear the key against their own date of birth or sex.
+        elsewhere: BTreeSet<RegisterName>,
     },
     Several(Vec<MentionId>),
 }
 
 /// Whether a mention bears a key.
 type Bears<'k> = Box<dyn Fn(&Ident<'_>) -> bool + 'k>;
+
+impl Resolved {
+    fn one(id: MentionId, moved: bool) -> Self {
+        Self::One { id, moved, elsewhere: BTreeSet::new() }
+    }
+}
 
 impl Key {
     /// Reads a key for a subject of that kind. `field` is its path in the request.
@@ -106,6 +115,16 @@ impl Key {
     }
 }
 
+/// The findings that records of somebody else bear the key; `field` names the key in the question.
+pub(super) fn borne_elsewhere(registers: BTreeSet<RegisterName>, field: &str) -> Vec<(String, HeadFinding)> {
+    let finding = || HeadFinding {
+        rule: "hub.number_of_another".to_owned(),
+        field: field.to_owned(),
+        group: contract::ErrorGroup::Contradiction.name().to_owned(),
+    };
+    registers.into_iter().map(|register| (register.as_str().to_owned(), finding())).collect()
+}
+
 /// What a mention must say for a look-up to count: hashes may collide.
 pub(super) type Test<'t> = &'t dyn Fn(&Ident<'_>) -> bool;
 
@@ -123,15 +142,51 @@ impl Session {
                 return Ok(Resolved::Nobody);
             }
             let subject = self.subject_of(*id)?;
-            return Ok(subject.map_or(Resolved::Nobody, |now| Resolved::One { id: now, moved: now != *id }));
+            return Ok(subject.map_or(Resolved::Nobody, |now| Resolved::one(now, now != *id)));
         }
         let found = self.by_key(kind, key)?;
         let mut subjects = found.subjects.into_iter();
         Ok(match (subjects.next(), subjects.len()) {
             (None, _) => Resolved::Nobody,
-            (Some(id), 0) => Resolved::One { id, moved: false },
-            (Some(first), _) => Resolved::Several(std::iter::once(first).chain(subjects).collect()),
+            (Some(id), 0) => Resolved::one(id, false),
+            (Some(first), _) => match self.weigh(kind, key)? {
+                Some(one) => one,
+                None => Resolved::Several(std::iter::once(first).chain(subjects).collect()),
+            },
         })
+    }
+
+    /// Whom a personal number names that stands on records of several subjects.
+    ///
+    /// A number holds its bearer's sex and year of birth. A record whose own sex or year differs mostly shows somebody else's
+    /// number, such as a parent's on a child's record. The number names the one subject that bears it in a record which it does
+    /// not contradict; `None` when several do, or none. A cancelled number was stated as such, so it is never doubted.
+    fn weigh(&self, kind: Kind, key: &Key) -> Result<Option<Resolved>, Error> {
+        let (Key::PersonalId(number), Some(known)) = (key, &self.control.model) else { return Ok(None) };
+        let (lookups, bears) = self.lookups(key);
+        let doubted = |i: &Ident<'_>| i.personal_id == Some(number.as_str()) && contradicts_its_number(&known.model, i);
+        let found = self.look_up(kind, &lookups, &|i| bears(i) && !doubted(i), 1)?;
+        let Some(id) = found.subjects.first().copied().filter(|_| !found.more) else { return Ok(None) };
+        let mut elsewhere = BTreeSet::new();
+        for (mention, record) in self.candidates(&lookups)? {
+            let other = self.subject_of(mention)?.is_some_and(|subject| subject != id);
+            if other && self.bears(kind, record, mention, &doubted)? {
+                elsewhere.extend(self.head(record)?.map(|head| head.register));
+            }
+        }
+        Ok(Some(Resolved::One { id, moved: false, elsewhere }))
+    }
+
+    /// The mentions that are found under one of the keys, with their records.
+    fn candidates(&self, lookups: &[LookupKey]) -> Result<Vec<(MentionId, Pseudonym)>, Error> {
+        let mut out = Vec::new();
+        for lookup in lookups {
+            for (row, value) in self.view.range(Table::Lookup, KeyRange::Prefix(&lookup.0), CANDIDATES_MAX)? {
+                let mention = MentionId(row.get(9..).and_then(|m| m.try_into().ok()).ok_or(Error::Internal)?);
+                out.push((mention, Pseudonym(value[..].try_into().or(Err(Error::Internal))?)));
+            }
+        }
+        Ok(out)
     }
 
     fn by_key(&self, kind: Kind, key: &Key) -> Result<Found, Error> {
@@ -224,13 +279,9 @@ impl Session {
     pub(super) fn former_records(&self, kind: Kind, key: &Key) -> Result<BTreeSet<Pseudonym>, Error> {
         let (lookups, test) = self.lookups(key);
         let mut records = BTreeSet::new();
-        for lookup in &lookups {
-            for (row, value) in self.view.range(Table::Lookup, KeyRange::Prefix(&lookup.0), CANDIDATES_MAX)? {
-                let mention = MentionId(row.get(9..).and_then(|m| m.try_into().ok()).ok_or(Error::Internal)?);
-                let record = Pseudonym(value[..].try_into().or(Err(Error::Internal))?);
-                if self.mention(mention)?.is_none() && self.bears(kind, record, mention, test.as_ref())? {
-                    records.insert(record);
-                }
+        for (mention, record) in self.candidates(&lookups)? {
+            if self.mention(mention)?.is_none() && self.bears(kind, record, mention, test.as_ref())? {
+                records.insert(record);
             }
         }
         Ok(records)

@@ -17,9 +17,9 @@ use wire::query::{CheckProcedureRequest, CheckProcedureResponse, Item, ItemState
 use super::Core;
 use super::account::{Asked, Failure, Told, Verdict};
 use super::error::Error;
-use super::key::{Key, Resolved};
+use super::key::{Key, Resolved, borne_elsewhere};
 use super::session::{AsOf, Session, Subject};
-use super::subject::{Reading, within_rows};
+use super::subject::{Reading, findings, within_rows};
 use super::told::{provenance, value};
 use super::wait::Patience;
 
@@ -118,7 +118,7 @@ fn check(core: &Core, case: &Case) -> Result<Told<CheckProcedureResponse>, Failu
         connected: session.control.registers().map(|(name, _)| name.as_str().to_owned()).collect(),
         ..Facts::default()
     };
-    let mut parties = Vec::new();
+    let (mut parties, mut noticed) = (Vec::new(), Vec::new());
     for (role, kind, key) in &case.roles {
         match session.resolve(*kind, key)? {
             Resolved::Nobody => {
@@ -128,7 +128,8 @@ fn check(core: &Core, case: &Case) -> Result<Told<CheckProcedureResponse>, Failu
                 let matches = u32::try_from(subjects.len()).unwrap_or(u32::MAX);
                 facts.roles.insert(role.clone(), RoleFacts::Ambiguous { matches });
             }
-            Resolved::One { id, .. } => {
+            Resolved::One { id, elsewhere, .. } => {
+                noticed.extend(borne_elsewhere(elsewhere, &format!("roles[{role}]")));
                 parties.push(Party { role: role.clone(), subject: session.subject(id, *kind)? });
             }
         }
@@ -153,6 +154,7 @@ fn check(core: &Core, case: &Case) -> Result<Told<CheckProcedureResponse>, Failu
         title: case.language.of_text(procedure.title()),
         items: results.iter().map(|r| item(r, case, &sources)).collect(),
         complete: access::is_complete(&results),
+        findings: findings(noticed.iter()),
         basis: None,
     };
     Ok(Told {

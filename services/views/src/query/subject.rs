@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use access::{Permit, Query as Question, Refusal, Request, RowFacts, RowLimit};
 use contract::{AttrValue, kinds};
-use projection::head::relation_name;
+use projection::head::{HeadFinding, relation_name};
 use projection::subject::{AttributeView, Claim, Testimony, attributes};
 use prost::Message as _;
 use record::{Kind, MentionId, Pseudonym};
@@ -16,7 +16,7 @@ use wire::query::{
 use super::Core;
 use super::account::{Asked, Failure, Told, Verdict};
 use super::error::Error;
-use super::key::{Key, Resolved};
+use super::key::{Key, Resolved, borne_elsewhere};
 use super::session::{AsOf, Session, Spoken, Subject};
 use super::told::{provenance, value};
 use super::units::{resolved, wire_unit};
@@ -128,8 +128,8 @@ fn tell(
 ) -> Result<Told<GetSubjectResponse>, Failure> {
     let session = Session::open(core, as_of, now)?;
     let basis = Arc::new(core.basis(session.positions.clone(), *permit.policy_hash().as_bytes()));
-    let (id, moved) = match session.resolve(kind, key)? {
-        Resolved::One { id, moved } => (id, moved),
+    let (id, moved, elsewhere) = match session.resolve(kind, key)? {
+        Resolved::One { id, moved, elsewhere } => (id, moved, borne_elsewhere(elsewhere, "key")),
         Resolved::Nobody => return Ok(not_found(basis)),
         Resolved::Several(subjects) => return ambiguous(core, permit, kind, &subjects, basis, now),
     };
@@ -145,7 +145,7 @@ fn tell(
         moved,
         attributes: released(permit, &session, &reading),
         relations: relations(&session, &reading)?,
-        findings: findings(&subject),
+        findings: findings(subject.findings.iter().chain(&elsewhere)),
         records: u32::try_from(reading.spoken.len()).unwrap_or(u32::MAX),
     });
     let response = GetSubjectResponse { result: Some(result), basis: None };
@@ -283,8 +283,9 @@ fn relations(session: &Session, reading: &Reading<'_>) -> Result<Vec<Relation>, 
     Ok(out)
 }
 
-fn findings(subject: &Subject) -> Vec<Finding> {
-    let told = subject.findings.iter().map(|(register, f)| Finding {
+/// Findings as the API tells them, each with its register.
+pub(super) fn findings<'a>(found: impl Iterator<Item = &'a (String, HeadFinding)>) -> Vec<Finding> {
+    let told = found.map(|(register, f)| Finding {
         rule_id: f.rule.clone(),
         group: f.group.clone(),
         field_path: f.field.clone(),

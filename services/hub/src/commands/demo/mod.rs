@@ -248,11 +248,15 @@ fn next_steps(demo: &Demo, report: Option<&Report>) -> String {
     let hub = format!("hub --data-dir {dir}");
     let at = format!("--endpoint https://localhost:{}", demo.server.address.port());
     let person = report.and_then(|r| r.shown.personal_id.clone()).unwrap_or_else(|| "099…".to_owned());
+    let (mother, father) =
+        report.and_then(|r| r.shown.parents.clone()).unwrap_or_else(|| (person.clone(), "099…".into()));
     format!(
         "\nThe hub goes on serving {} registers; stop it with Ctrl-C. In another terminal:\n\
          \n  {hub} get person --personal-id {person} --procedure 1.000894 --case TRY-1 --fields full_name,birth_date {at}\
-         \n  {hub} check 1.000894 --case TRY-1 --role first=personal:{person} {at}\
-         \n  {hub} quality --by commune {at}\
+         \n  {hub} check 1.001193 --case TRY-2 --role mother=personal:{mother} --role father=personal:{father} {at}\
+         \n  {hub} accesses person --personal-id {person} --case TRY-3 {at}\
+         \n  {hub} quality --by agency {at}\
+         \n  {hub} procedures show 1.001193 {at}\
          \n  {hub} views verify --store sled {at}\
          \n  {hub} status {at}\n",
         REGISTERS.len()

@@ -108,7 +108,7 @@ impl Report {
         };
         part("Published, by four registers over mutual TLS", self.doors());
         part("Linked", self.linked());
-        part("Quality", quality::told(&self.shown.quality, &Default::default(), output));
+        part("Quality", self.qualities(output));
         if let Some(subject) = &self.shown.subject {
             part("One person, with the source of each value", get::told(subject, output));
         }
@@ -118,9 +118,9 @@ impl Report {
         if let Some(procedure) = &self.shown.procedure {
             part("A procedure with something missing", check::told(procedure, output));
         }
-        part("A refused query", self.shown.refused.join("\n"));
-        part("What was written down of these", self.accesses());
-        part("Live = replayed", self.replayed(output));
+        part("A refused query: the national portal asks for the ethnicity of a bride", self.shown.refused.join("\n"));
+        part("What was written down of these queries", self.accesses());
+        part("The live views and a replay of the log", self.replayed(output));
         text
     }
 
@@ -132,24 +132,32 @@ impl Report {
         table.row(counts.iter().map(u64::to_string).chain([format!("{:.0}", self.publish_per_s)]));
         let mut rules: Vec<(&String, &u64)> = p.refused_by.iter().collect();
         rules.sort_by_key(|(rule, n)| (std::cmp::Reverse(**n), *rule));
-        let mut refused = Table::new(["refused by", "changes"]);
+        let mut refused = Table::new(["rejected by rule and field", "changes"]);
         rules.iter().take(RULES_SHOWN).for_each(|(rule, n)| refused.row([(*rule).clone(), n.to_string()]));
         table.text() + &refused.text()
     }
 
     fn linked(&self) -> String {
         let t = &self.totals;
-        let mut table = Table::new(["records", "mentions", "persons", "parcels", "id conflicts", "folded per second"]);
-        let counts = [t.records, t.mentions, t.persons, t.parcels, t.id_conflicts];
+        let mut table = Table::new(["records", "mentions", "persons", "parcels", "per second"]);
+        let counts = [t.records, t.mentions, t.persons, t.parcels];
         table.row(counts.iter().map(u64::to_string).chain([format!("{:.0}", self.fold_per_s)]));
         format!(
-            "{}precision {:.5}, recall {:.5} over {} true pairs of mentions; {:.0}% of the true pairs between registers share no identifier\n",
+            "{}the nation's {} persons, and parents who live elsewhere; {} pairs bear one number under another name and birth date\n\
+             precision {:.5}, recall {:.5} over {} true pairs of mentions; {:.0}% of the true pairs between registers share no identifier\n",
             table.text(),
+            self.persons,
+            t.id_conflicts,
             self.links.precision(),
             self.links.recall(),
             self.links.real,
             self.no_common_id * 100.0,
         )
+    }
+
+    fn qualities(&self, output: Output) -> String {
+        quality::told(&self.shown.quality, &Default::default(), output)
+            + "the land offices of one province publish once a week, which alive tells; surplus is what is there twice\n"
     }
 
     fn accesses(&self) -> String {

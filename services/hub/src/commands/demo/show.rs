@@ -2,8 +2,8 @@
 
 use event_log::StreamSet;
 use nation::{Nation, ShownPerson};
-use record::access::{AccessBatch, Decision};
-use record::{Entry, Positions, Stream};
+use record::access::{Access, AccessBatch, Decision};
+use record::{Entry, Position, Positions, Stream};
 use tonic::transport::Channel;
 use wire::query::query_service_client::QueryServiceClient;
 use wire::query::subject_key::Key;
@@ -25,6 +25,8 @@ const REFUSED_FIELD: &str = "ethnicity";
 #[derive(Debug, Default)]
 pub(super) struct Shown {
     pub(super) personal_id: Option<String>,
+    /// Mother and father of the case.
+    pub(super) parents: Option<(String, String)>,
     pub(super) subject: Option<GetSubjectResponse>,
     pub(super) disputed: Option<GetSubjectResponse>,
     pub(super) procedure: Option<CheckProcedureResponse>,
@@ -61,6 +63,7 @@ pub(super) async fn show(demo: &Demo, nation: &Nation) -> Result<Shown, CommandE
         shown.disputed = Some(get(&mut portal, &disputed.person, &["full_name", "birth_date"]).await?);
     }
     if let Some(birth) = &showcase.birth {
+        shown.parents = Some((birth.mother.personal_id.clone(), birth.father.personal_id.clone()));
         let roles = [("mother", &birth.mother), ("father", &birth.father)];
         let request = CheckProcedureRequest {
             purpose: Some(Purpose { procedure: BIRTH.to_owned(), case_number: "DEMO-2".to_owned() }),
@@ -108,7 +111,7 @@ async fn refused(portal: &mut QueryServiceClient<Channel>, person: &ShownPerson)
     }
 }
 
-/// Everything that the access stream holds: who asked, why, for what, and what was decided.
+/// Everything that the access stream holds, in the order of time: who asked, why, for what, and what was decided.
 fn accesses(demo: &Demo) -> Result<Vec<AccessLine>, CommandError> {
     let failed = |e: &dyn std::error::Error| CommandError::failed(told(e), "see the hub's log");
     let log = &demo.server.handle.log;
@@ -118,27 +121,32 @@ fn accesses(demo: &Demo) -> Result<Vec<AccessLine>, CommandError> {
     loop {
         let batch = reader.next_batch(256, 1 << 20).map_err(|e| failed(&e))?;
         if batch.entries.is_empty() {
-            return Ok(lines);
+            lines.sort_by_key(|(at, _)| *at);
+            return Ok(lines.into_iter().map(|(_, line)| line).collect());
         }
         for logged in batch.entries {
             let entry = Entry::decode(&logged.bytes).map_err(|e| failed(&e))?;
             let body = entry.plain_body().map_err(|e| failed(&e))?;
             let accesses = AccessBatch::decode(body).map_err(|e| failed(&e))?.accesses;
-            lines.extend(accesses.into_iter().map(|a| AccessLine {
-                position: logged.position.to_string(),
-                action: a.action.name(),
-                caller: a.caller,
-                procedure: a.procedure,
-                case: a.case,
-                records: a.records.len(),
-                fields: a.fields,
-                decision: match a.decision {
-                    Decision::Answered { .. } => "answered".to_owned(),
-                    Decision::Refused { code } => format!("refused: {code}"),
-                    Decision::NotFound => "not found".to_owned(),
-                    Decision::Ambiguous => "ambiguous".to_owned(),
-                },
-            }));
+            lines.extend(accesses.into_iter().map(|access| (access.at, line(&logged.position, access))));
         }
+    }
+}
+
+fn line(position: &Position, access: Access) -> AccessLine {
+    AccessLine {
+        position: position.to_string(),
+        action: access.action.name(),
+        caller: access.caller,
+        procedure: access.procedure,
+        case: access.case,
+        records: access.records.len(),
+        fields: access.fields,
+        decision: match access.decision {
+            Decision::Answered { .. } => "answered".to_owned(),
+            Decision::Refused { code } => format!("refused: {code}"),
+            Decision::NotFound => "not found".to_owned(),
+            Decision::Ambiguous => "ambiguous".to_owned(),
+        },
     }
 }
