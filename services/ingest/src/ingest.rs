@@ -105,7 +105,7 @@ impl Ingest {
             move || scan(&core, &ends, &stop)
         });
         let scan = scan.expect("the system gives a thread");
-        let committer = tokio::spawn(commit::run(core.clone(), receiver));
+        let committer = tokio::spawn(committing(core.clone(), receiver));
         Self { core, committer, scan, stop_scan }
     }
 
@@ -141,10 +141,21 @@ impl Ingest {
     }
 }
 
+/// Runs the committer. Without it nothing is taken any more, so that its end by a panic is told to readiness at once.
+async fn committing(core: Arc<Core>, commands: mpsc::Receiver<Command>) {
+    if let Err(error) = tokio::spawn(commit::run(core.clone(), commands)).await {
+        tracing::error!(%error, "the committer ended in a panic: nothing is taken until the hub is started again");
+        core.health.down();
+    }
+}
+
 fn scan(core: &Core, ends: &Positions, stop: &AtomicBool) {
     let first = Position { stream: Stream::Control, partition: Partition(0), index: Index(0) };
-    if let Ok(first) = core.log.read_position(first) {
-        core.key_since.get_or_init(|| first.appended_at);
+    match core.log.read_position(first) {
+        Ok(first) => {
+            core.key_since.get_or_init(|| first.appended_at);
+        }
+        Err(error) => tracing::error!(%error, "the log's first entry cannot be read: keys are told without their time"),
     }
     if let Err(error) = core.rejected.scan(&core.log, ends, stop) {
         tracing::error!(%error, "kept refusals cannot be read: they are neither listed nor driven again");

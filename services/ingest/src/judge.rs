@@ -169,7 +169,9 @@ impl<'a> Judging<'a> {
         let record_type = match contract.record_type(&change.record_type) {
             Ok(record_type) => record_type,
             Err(error) => {
-                let message = format!("{error}: send one of these, or register a newer contract");
+                // Without the name that was sent: a publisher that mixes up its columns may have sent anything.
+                let message =
+                    format!("the register's record types are {}: send one, or register a newer contract", error.known);
                 return refused(vec![violation("", "hub.unknown_record_type", "broken_reference", message)]);
             }
         };

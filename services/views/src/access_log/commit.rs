@@ -132,11 +132,15 @@ impl Committer {
 
     async fn index(&self, batches: Vec<AccessBatch>, appended: Vec<Appended>) -> Result<(), AccessLogError> {
         let index = Arc::clone(&self.index);
+        let log = self.log.clone();
         let write = move || {
             let entries = batches.iter().zip(&appended);
-            index.add(entries.map(|(batch, a)| (a.position, a.appended_at, a.locator, batch)))
+            index.follow(&log, entries.map(|(batch, a)| (a.position, a.appended_at, a.locator, batch)))
         };
-        tokio::task::spawn_blocking(write).await.unwrap_or(Err(AccessLogError::Stopped))
+        tokio::task::spawn_blocking(write).await.unwrap_or_else(|error| {
+            tracing::error!(%error, "indexing accesses ended in a panic");
+            Err(AccessLogError::Stopped)
+        })
     }
 }
 

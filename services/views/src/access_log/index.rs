@@ -9,6 +9,7 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use event_log::{EventLog, Locator, ReadError, StreamSet};
 use record::access::{Access, AccessBatch};
@@ -77,6 +78,8 @@ impl Mark {
 
 pub(super) struct AccessIndex {
     store: Store,
+    /// Whether a write failed, so that the log holds entries that are not indexed.
+    behind: AtomicBool,
 }
 
 impl AccessIndex {
@@ -101,7 +104,7 @@ impl AccessIndex {
 
     fn resume(log: &EventLog, dir: &Path, options: &AccessLogOptions) -> Result<Self, AccessLogError> {
         let store = Store::open(options.store, dir, options.cache_bytes)?;
-        let index = Self { store };
+        let index = Self { store, behind: AtomicBool::new(false) };
         let name = [&[FORMAT], options.log_id.as_slice()].concat();
         match index.store.get(Table::Control, LOG)? {
             Some(found) if *found == name[..] => {}
@@ -144,8 +147,25 @@ impl AccessIndex {
         }
     }
 
+    /// Indexes entries that were just appended; after a failure everything that the log holds beyond what is indexed.
+    pub(super) fn follow<'a>(
+        &self,
+        log: &EventLog,
+        entries: impl Iterator<Item = (Position, Timestamp, Locator, &'a AccessBatch)>,
+    ) -> Result<(), AccessLogError> {
+        // Set while it writes: a panic leaves it behind too.
+        let behind = self.behind.swap(true, Ordering::AcqRel);
+        if behind {
+            self.catch_up(log)?
+        } else {
+            self.add(entries)?
+        }
+        self.behind.store(false, Ordering::Release);
+        Ok(())
+    }
+
     /// Writes the rows of entries, in the order of each partition.
-    pub(super) fn add<'a>(
+    fn add<'a>(
         &self,
         entries: impl Iterator<Item = (Position, Timestamp, Locator, &'a AccessBatch)>,
     ) -> Result<(), AccessLogError> {
