@@ -1,6 +1,17 @@
 //! The hub and its commands as real processes: what a day looks like, and what happens to bad input.
 
 mod bad_input;
+mod canary;
+mod client;
+mod collector;
+mod connections;
+mod contracts;
+mod crash;
 mod day;
 mod hub;
+mod planted;
+mod raw;
 mod start;
+mod telemetry;
+mod views_trust;
+mod wire_input;
