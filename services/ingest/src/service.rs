@@ -8,6 +8,7 @@ use identity::principal_of;
 use record::RegisterName;
 use record::control::{Control, Order};
 use record::envelope::TraceContext;
+use telemetry::told;
 use tokio::task::JoinHandle;
 use tonic::{Request, Response, Status, Streaming};
 use tracing::Instrument as _;
@@ -164,7 +165,7 @@ impl IngestService for Handlers {
         let control = Control { actor: caller.principal.to_string(), reason: String::new(), order };
         let appended = append_control(&core.log, &control, &core.clock, &core.salts).await;
         let position = appended.map_err(|error| {
-            tracing::error!(%error, "a declaration was not appended");
+            tracing::error!(error = %told(&error), "a declaration was not appended");
             match error {
                 ControlError::Append(error) => {
                     core.health.failed(&error);

@@ -2,6 +2,7 @@
 
 use projection::head::{Head, Linked};
 use record::{Position, Pseudonym, RecordId, RegisterName, Stream};
+use telemetry::told;
 use view_store::{Table, View};
 use wire::ingest::{ChangeKey, ChangeState, ChangeStatus, Violation};
 
@@ -28,7 +29,7 @@ pub(crate) fn statuses(core: &Core, caller: &str, keys: Vec<ChangeKey>) -> Resul
 }
 
 fn unreadable(error: view_store::Error) -> Error {
-    tracing::error!(%error, "the heads cannot be read");
+    tracing::error!(error = %told(&error), "the heads cannot be read");
     Error::Views
 }
 
@@ -42,7 +43,7 @@ fn status(core: &Core, view: &View, key: ChangeKey) -> Result<ChangeStatus, Erro
     let not_yet = |key| ChangeStatus { key: Some(key), state: ChangeState::NotYetFolded.into(), ..Default::default() };
     let Some(row) = view.get(Table::Head, &record.0).map_err(unreadable)? else { return Ok(not_yet(key)) };
     let head = Head::decode(&row).map_err(|error| {
-        tracing::error!(%error, "a head cannot be decoded");
+        tracing::error!(error = %told(&error), "a head cannot be decoded");
         Error::Views
     })?;
     let Some(stored) = head.version(epoch, key.version) else { return Ok(not_yet(key)) };

@@ -60,6 +60,12 @@ impl Hub {
 
     /// Starts it with further variables in its environment. What it prints goes to `serve.out` and `serve.log` in its directory.
     pub fn start_in(dir: &Path, environment: &[(&str, &str)]) -> Self {
+        Self::try_start_in(dir, environment)
+            .unwrap_or_else(|(status, log)| panic!("it does not serve ({status}): {log}"))
+    }
+
+    /// The same, or how it ended and its log.
+    pub fn try_start_in(dir: &Path, environment: &[(&str, &str)]) -> Result<Self, (ExitStatus, String)> {
         let append = |name: &str| {
             std::fs::File::options().create(true).append(true).open(dir.join(name)).expect("a writable directory")
         };
@@ -72,21 +78,23 @@ impl Hub {
             .stdin(Stdio::null())
             .spawn()
             .expect("the program starts");
+        let log = || std::fs::read_to_string(dir.join("serve.log")).expect("UTF-8");
         let begin = Instant::now();
         let line = loop {
             let text = std::fs::read_to_string(dir.join("serve.out")).expect("UTF-8");
             if let Some((line, _)) = text[before..].split_once('\n') {
                 break line.to_owned();
             }
-            let ended = child.try_wait().expect("a child");
-            let log = || std::fs::read_to_string(dir.join("serve.log")).unwrap_or_default();
-            assert!(ended.is_none() && begin.elapsed() < PATIENCE, "the hub does not serve ({ended:?}): {}", log());
+            if let Some(ended) = child.try_wait().expect("a child") {
+                return Err((ended, log()));
+            }
+            assert!(begin.elapsed() < PATIENCE, "the hub does not serve: {}", log());
             std::thread::sleep(Duration::from_millis(5));
         };
         let serving: Value = serde_json::from_str(&line).expect("one JSON object");
         let endpoint = serving["endpoint"].as_str().expect("an endpoint").to_owned();
         let metrics = serving["metrics"].as_str().map(|uri| uri.trim_start_matches("http://").to_owned());
-        Self { dir: dir.to_owned(), endpoint, metrics, child }
+        Ok(Self { dir: dir.to_owned(), endpoint, metrics, child })
     }
 
     /// What an HTTP request to the metrics endpoint is answered.

@@ -137,12 +137,22 @@ fn views_with_any_damaged_file_are_never_served_as_sound() {
         let bytes = std::fs::read(file).expect("readable");
         std::fs::write(file, &bytes[..bytes.len() / 2]).expect("writable");
         damaged += 1;
-        let hub = Hub::start(dir.path());
+        let hub = match Hub::try_start_in(dir.path(), &[]) {
+            Ok(hub) => hub,
+            Err((status, log)) => {
+                // Refused, and said why: whoever discards them has them folded again.
+                let reason = log.lines().last().expect("a reason");
+                assert!(status.code() == Some(1) && reason.contains("the views cannot be opened"), "{name}: {reason}");
+                std::fs::remove_dir_all(dir.path().join("d/views")).expect("removable");
+                Hub::start(dir.path())
+            }
+        };
         let after = hub.folded();
         assert_eq!(after["digest"], before["digest"], "{name}");
         assert_eq!(after["records"], before["records"], "{name}");
         assert_eq!(hub.json(&["views", "verify"])["equal"], true, "{name}");
-        assert_eq!(hub.stop().code(), Some(0), "{name}: {}", log_of(dir.path()));
+        let stopped = hub.stop().code();
+        assert!(stopped == Some(0) || log_of(dir.path()).contains("the fold had stopped"), "{name}: {stopped:?}");
     }
     assert!(damaged > 2, "{all:?}");
 }

@@ -14,6 +14,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use event_log::{EventLog, Locator, ReadError, StreamSet};
 use record::access::{Access, AccessBatch};
 use record::{Entry, EntryKind, Position, Positions, Pseudonym, Reader, Stream, Timestamp, Writer};
+use telemetry::told;
 use view_store::{Batch, Durability, KeyRange, Store, Table};
 
 use super::{AccessLogError, AccessLogOptions, Accessed, StartError};
@@ -93,7 +94,7 @@ impl AccessIndex {
             }
             Err(error) => {
                 if dir.exists() {
-                    tracing::warn!(%error, "the access index is discarded and built again from the log");
+                    tracing::warn!(error = %told(&error), "the access index is discarded and built again from the log");
                     let folder = |source| StartError::Folder { dir: dir.to_owned(), source };
                     std::fs::remove_dir_all(dir).map_err(folder)?;
                 }
