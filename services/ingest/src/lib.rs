@@ -35,6 +35,7 @@ mod service;
 mod shared;
 mod source;
 mod status;
+mod tail;
 mod unfolded;
 
 pub use bootstrap::{Bootstrap, BootstrapError, Bootstrapped, bootstrap};

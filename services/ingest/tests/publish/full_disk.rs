@@ -143,5 +143,6 @@ async fn after_a_failed_write_nothing_is_acknowledged_and_everything_is_read() {
     let hub = Hub::over(dir, opened.into(), Limits::default()).await;
     assert_eq!(hub.changes_in_log(), before);
     let mut client = hub.client("register/civil").await;
+    assert_eq!(letters(&publish(&mut client, batch("civil", copies(&change, 0))).await), "d".repeat(100));
     assert_eq!(letters(&publish(&mut client, batch("civil", copies(&change, 901))).await), "a".repeat(100));
 }
