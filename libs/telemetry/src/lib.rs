@@ -16,9 +16,11 @@ mod endpoint;
 mod init;
 mod instruments;
 mod metrics;
+mod told;
 pub mod trace;
 
 pub use endpoint::Readiness;
 pub use init::{Guard, InitError, LogFormat, TelemetryConfig, init};
 pub use instruments::{INSTRUMENTS, Instrument, InstrumentKind, LABELS};
 pub use metrics::{Action, ChangeOutcome, Decision, FoldMetrics, LogMetrics, Metrics, PublishMetrics, QueryMetrics};
+pub use told::told;

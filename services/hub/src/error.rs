@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 
 use serde_json::json;
+pub(crate) use telemetry::told;
 use tonic_types::StatusExt as _;
 
 use crate::config::ConfigError;
@@ -149,18 +150,4 @@ impl From<tonic::Status> for CommandError {
         }
         Self::new(exit, reason, what, what_to_do)
     }
-}
-
-/// An error with its root cause, in one line, where the cause is not told already.
-pub(crate) fn told(error: &dyn std::error::Error) -> String {
-    let mut line = error.to_string();
-    let mut next = error.source();
-    while let Some(cause) = next {
-        let text = cause.to_string();
-        if !line.contains(&text) {
-            line = format!("{line}: {text}");
-        }
-        next = cause.source();
-    }
-    line.replace('\n', " ")
 }

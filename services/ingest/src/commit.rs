@@ -6,6 +6,7 @@ use std::time::Instant;
 use event_log::{APPEND_BYTES_MAX, APPEND_ENTRIES_MAX, Append, Appended};
 use ledger::ReceiptBatch;
 use record::RegisterName;
+use telemetry::told;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::error::Error;
@@ -119,7 +120,7 @@ impl Group {
                 self.answer(core, appended, &counts);
             }
             Err(error) => {
-                tracing::error!(%error, batches = self.jobs.len(), "an append failed");
+                tracing::error!(error = %told(&error), batches = self.jobs.len(), "an append failed");
                 core.health.failed(&error);
                 let error = Error::from(error);
                 for job in self.jobs {

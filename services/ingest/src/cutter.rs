@@ -8,6 +8,7 @@ use event_log::{AppendError, EventLog};
 use projection::state::ControlState;
 use record::control::{Control, Order};
 use record::{Index, Partition, Positions, Stream, Timestamp};
+use telemetry::told;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::MissedTickBehavior;
@@ -72,7 +73,7 @@ impl Cutting {
                 Ok(()) => {}
                 Err(ControlError::Append(AppendError::Closed)) => return,
                 // A full disk may get room again; a poisoned log is told by every append, and by readiness.
-                Err(error) => tracing::warn!(error = %error, "no cut was written"),
+                Err(error) => tracing::warn!(error = %told(&error), "no cut was written"),
             }
             if stopping {
                 return;

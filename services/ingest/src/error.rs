@@ -156,6 +156,29 @@ impl Error {
     }
 }
 
+/// A refusal that the transport made before any handler saw the message, with the details that the hub's own refusals have, so that
+/// whoever sends what is no message learns what to do. What has details already, and what is no fault of a message, stays as it is.
+pub fn refusal_of_transport(status: &Status) -> Option<Status> {
+    if !status.details().is_empty() {
+        return None;
+    }
+    let (code, reason, message) = match status.code() {
+        // The transport's word for what does not decode; the hub's own faults carry details.
+        Code::Internal => {
+            let message = format!("the message cannot be read ({}): send what the .proto file says", status.message());
+            (Code::InvalidArgument, "message_malformed", message)
+        }
+        Code::OutOfRange => (Code::OutOfRange, "message_bytes", format!("{}: send smaller messages", status.message())),
+        Code::Unimplemented => {
+            let message = "the hub has no such method: ask its reflection for those that it has".to_owned();
+            (Code::Unimplemented, "method_unknown", message)
+        }
+        _ => return None,
+    };
+    let details = ErrorDetails::with_error_info(reason, DOMAIN, HashMap::<String, String>::new());
+    Some(Status::with_error_details(code, message, details))
+}
+
 impl From<Error> for Status {
     fn from(error: Error) -> Self {
         let message = error.to_string();
@@ -167,5 +190,26 @@ impl From<Error> for Status {
             details.set_retry_info(Some(delay));
         }
         Self::with_error_details(error.code(), message, details)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_transport_refuses_gets_a_reason_and_what_the_hub_refuses_keeps_its_own() {
+        let of = |status: Status| {
+            refusal_of_transport(&status).map(|typed| {
+                let reason = typed.get_error_details().error_info().expect("a reason").reason.clone();
+                (typed.code(), reason)
+            })
+        };
+        let malformed = Some((Code::InvalidArgument, "message_malformed".to_owned()));
+        assert_eq!(of(Status::internal("failed to decode Protobuf message")), malformed);
+        assert_eq!(of(Status::out_of_range("too large")), Some((Code::OutOfRange, "message_bytes".to_owned())));
+        assert_eq!(of(Status::unimplemented("")), Some((Code::Unimplemented, "method_unknown".to_owned())));
+        assert_eq!(of(Status::cancelled("gone")), None);
+        assert_eq!(of(Error::Internal.into()), None);
     }
 }

@@ -11,7 +11,7 @@ use event_log::EventLog;
 use ledger::SigningKey;
 use projection::state::ControlState;
 use record::{Index, LogSecret, Partition, Position, Positions, Stream};
-use telemetry::Metrics;
+use telemetry::{Metrics, told};
 use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::task::JoinHandle;
 
@@ -21,6 +21,7 @@ use crate::rejected::Rejected;
 use crate::service::{Service, service};
 use crate::shared::{Core, Health};
 use crate::source::{Clock, Salts};
+use crate::tail;
 use crate::unfolded::Unfolded;
 
 /// What the door works with.
@@ -60,7 +61,8 @@ pub struct Ingest {
 }
 
 impl Ingest {
-    /// Starts it on the current tokio runtime. Kept refusals are read on a thread of their own; listing answers when that is done.
+    /// Starts it on the current tokio runtime. Reads what the log holds beyond the heads first, which blocks on the disk; of kept refusals
+    /// nothing waits: they are read on a thread of their own, and listing answers when that is done.
     ///
     /// # Panics
     /// When a limit that must be 1 or more is 0, or the system gives no thread.
@@ -100,12 +102,17 @@ impl Ingest {
         let stop_scan = Arc::new(AtomicBool::new(false));
         // Before the committer starts: what comes later it tells itself.
         let ends = core.log.ends();
+        let folded = core.folded.borrow().clone();
+        if let Err(error) = tail::load(&core.unfolded, &core.log, &folded, &ends) {
+            // A retry may be appended once more; the fold finds that it is a duplicate.
+            tracing::error!(error = %told(&error), "what is not folded cannot be read: retries are not recognised until it is");
+        }
         let scan = thread::Builder::new().name("refusals".into()).spawn({
             let (core, stop) = (core.clone(), stop_scan.clone());
             move || scan(&core, &ends, &stop)
         });
         let scan = scan.expect("the system gives a thread");
-        let committer = tokio::spawn(commit::run(core.clone(), receiver));
+        let committer = tokio::spawn(committing(core.clone(), receiver));
         Self { core, committer, scan, stop_scan }
     }
 
@@ -141,12 +148,25 @@ impl Ingest {
     }
 }
 
+/// Runs the committer. Without it nothing is taken any more, so that its end by a panic is told to readiness at once.
+async fn committing(core: Arc<Core>, commands: mpsc::Receiver<Command>) {
+    if let Err(error) = tokio::spawn(commit::run(core.clone(), commands)).await {
+        tracing::error!(%error, "the committer ended in a panic: nothing is taken until the hub is started again");
+        core.health.down();
+    }
+}
+
 fn scan(core: &Core, ends: &Positions, stop: &AtomicBool) {
     let first = Position { stream: Stream::Control, partition: Partition(0), index: Index(0) };
-    if let Ok(first) = core.log.read_position(first) {
-        core.key_since.get_or_init(|| first.appended_at);
+    match core.log.read_position(first) {
+        Ok(first) => {
+            core.key_since.get_or_init(|| first.appended_at);
+        }
+        Err(error) => {
+            tracing::error!(error = %told(&error), "the log's first entry cannot be read: keys are told without their time")
+        }
     }
     if let Err(error) = core.rejected.scan(&core.log, ends, stop) {
-        tracing::error!(%error, "kept refusals cannot be read: they are neither listed nor driven again");
+        tracing::error!(error = %told(&error), "kept refusals cannot be read: they are neither listed nor driven again");
     }
 }

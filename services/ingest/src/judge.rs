@@ -14,6 +14,7 @@ use record::{
     ContractId, Entry, EntryHash, EntryHeader, EntryKind, Operation, Partition, Position, Pseudonym, RecordId,
     RegisterEpoch, RegisterName, StatementHash, Stream, Timestamp,
 };
+use telemetry::told;
 use view_store::Table;
 use wire::ingest::{Change, Violation};
 
@@ -169,7 +170,9 @@ impl<'a> Judging<'a> {
         let record_type = match contract.record_type(&change.record_type) {
             Ok(record_type) => record_type,
             Err(error) => {
-                let message = format!("{error}: send one of these, or register a newer contract");
+                // Without the name that was sent: a publisher that mixes up its columns may have sent anything.
+                let message =
+                    format!("the register's record types are {}: send one, or register a newer contract", error.known);
                 return refused(vec![violation("", "hub.unknown_record_type", "broken_reference", message)]);
             }
         };
@@ -279,7 +282,7 @@ impl<'a> Judging<'a> {
         }
         ask.sort_unstable_by_key(|(identity, _, at)| (*identity, *at));
         let views = |error: view_store::Error| {
-            tracing::error!(%error, "the heads cannot be read");
+            tracing::error!(error = %told(&error), "the heads cannot be read");
             Error::Views
         };
         let view = self.core.heads.view().map_err(views)?;
@@ -288,7 +291,7 @@ impl<'a> Judging<'a> {
         for (same, row) in ask.chunk_by(|a, b| a.0.0 == b.0.0).zip(rows) {
             let Some(row) = row else { continue };
             let head = Head::decode(&row).map_err(|error| {
-                tracing::error!(%error, "a head cannot be decoded");
+                tracing::error!(error = %told(&error), "a head cannot be decoded");
                 Error::Views
             })?;
             for ((record, epoch, version), statement, at) in same {

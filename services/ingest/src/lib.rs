@@ -35,12 +35,13 @@ mod service;
 mod shared;
 mod source;
 mod status;
+mod tail;
 mod unfolded;
 
 pub use bootstrap::{Bootstrap, BootstrapError, Bootstrapped, bootstrap};
 pub use control::{ControlError, append_control, encode_control};
 pub use cutter::Cutter;
-pub use error::Error;
+pub use error::{Error, refusal_of_transport};
 pub use ingest::{Deps, Ingest};
 pub use limits::{BATCH_BYTES_MAX, BATCH_CHANGES_MAX, Limits, MESSAGE_BYTES_MAX, RESPONSE_BYTES_MAX};
 pub use service::{Handlers, Service};

@@ -7,6 +7,7 @@ use event_log::Locator;
 use prost::Message as _;
 use record::envelope::Refusal;
 use record::{Entry, EntryKind, Index, Partition, Position, RegisterEpoch, RegisterName, Stream, Timestamp};
+use telemetry::told;
 use wire::ingest::{
     Change, ListRejectedRequest, ListRejectedResponse, Position as WirePosition, RedriveResponse, RejectedChange,
     Violation,
@@ -93,7 +94,7 @@ fn page(token: &str) -> Result<Option<Place>, Error> {
 
 fn read(core: &Core, locator: Locator) -> Result<Kept, Error> {
     let damaged = |error: &dyn std::error::Error| {
-        tracing::error!(%error, "a kept refusal cannot be read");
+        tracing::error!(error = %told(error), "a kept refusal cannot be read");
         Error::Internal
     };
     let logged = core.log.read(locator).map_err(|e| damaged(&e))?;

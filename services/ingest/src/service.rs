@@ -8,6 +8,7 @@ use identity::principal_of;
 use record::RegisterName;
 use record::control::{Control, Order};
 use record::envelope::TraceContext;
+use telemetry::told;
 use tokio::task::JoinHandle;
 use tonic::{Request, Response, Status, Streaming};
 use tracing::Instrument as _;
@@ -21,7 +22,7 @@ use wire::ingest::{
 use crate::batch::{Caller, publish};
 use crate::change::{wire_position, wire_time};
 use crate::control::{ControlError, append_control};
-use crate::error::Error;
+use crate::error::{Error, refusal_of_transport};
 use crate::limits::{COMMUNE_BYTES_MAX, MESSAGE_BYTES_MAX};
 use crate::refusals;
 use crate::shared::Core;
@@ -71,7 +72,7 @@ async fn begin(
     caller: Caller,
     request: Result<PublishRequest, Status>,
 ) -> Result<JoinHandle<Result<BatchResult, Error>>, Status> {
-    let batch = request?.batch;
+    let batch = request.map_err(|status| refusal_of_transport(&status).unwrap_or(status))?.batch;
     let place = core.places.clone().acquire_owned().await.map_err(|_| Error::Stopping)?;
     let span = tracing::info_span!("publish", changes = batch.as_ref().map_or(0, |b| b.changes.len()));
     let caller = traced(caller, &span);
@@ -164,7 +165,7 @@ impl IngestService for Handlers {
         let control = Control { actor: caller.principal.to_string(), reason: String::new(), order };
         let appended = append_control(&core.log, &control, &core.clock, &core.salts).await;
         let position = appended.map_err(|error| {
-            tracing::error!(%error, "a declaration was not appended");
+            tracing::error!(error = %told(&error), "a declaration was not appended");
             match error {
                 ControlError::Append(error) => {
                     core.health.failed(&error);
@@ -194,10 +195,10 @@ fn expected(core: &Core, caller: &Caller, request: DeclareExpectedRequest) -> Re
         let description = "the register has no contract: register one first".into();
         Error::Field { field: "register", description }
     })?;
-    contract
-        .contract
-        .record_type(&record_type)
-        .map_err(|e| Error::Field { field: "record_type", description: e.to_string() })?;
+    contract.contract.record_type(&record_type).map_err(|e| {
+        let description = format!("the register's record types are {}: send one", e.known);
+        Error::Field { field: "record_type", description }
+    })?;
     let is_code = commune.len() <= COMMUNE_BYTES_MAX && commune.bytes().all(|b| b.is_ascii_alphanumeric());
     if !is_code {
         let description = format!("a code has at most {COMMUNE_BYTES_MAX} letters and digits; empty for the register");

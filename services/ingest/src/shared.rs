@@ -61,10 +61,16 @@ impl Health {
         self.0.subscribe()
     }
 
+    /// Notes a failed append. A log that is closed while the door is open has lost its writer.
     pub(crate) fn failed(&self, error: &AppendError) {
-        if matches!(error, AppendError::Poisoned { .. }) {
-            self.0.send_replace(false);
+        if matches!(error, AppendError::Poisoned { .. } | AppendError::Closed) {
+            self.down();
         }
+    }
+
+    /// Nothing is taken any more.
+    pub(crate) fn down(&self) {
+        self.0.send_replace(false);
     }
 }
 

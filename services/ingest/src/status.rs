@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use projection::head::{Facts, Head, HeadFinding, Linked};
 use record::{Entry, Envelope, Position, Pseudonym, RecordId, RegisterName, Stream};
+use telemetry::told;
 use view_store::{Table, View};
 use wire::ingest::{ChangeKey, ChangeState, ChangeStatus, Violation};
 
@@ -30,7 +31,7 @@ pub(crate) fn statuses(core: &Core, caller: &str, keys: Vec<ChangeKey>) -> Resul
 }
 
 fn unreadable(error: view_store::Error) -> Error {
-    tracing::error!(%error, "the heads cannot be read");
+    tracing::error!(error = %told(&error), "the heads cannot be read");
     Error::Views
 }
 
@@ -44,7 +45,7 @@ fn status(core: &Core, view: &View, key: ChangeKey) -> Result<ChangeStatus, Erro
     let not_yet = |key| ChangeStatus { key: Some(key), state: ChangeState::NotYetFolded.into(), ..Default::default() };
     let Some(row) = view.get(Table::Head, &record.0).map_err(unreadable)? else { return Ok(not_yet(key)) };
     let head = Head::decode(&row).map_err(|error| {
-        tracing::error!(%error, "a head cannot be decoded");
+        tracing::error!(error = %told(&error), "a head cannot be decoded");
         Error::Views
     })?;
     let Some(stored) = head.version(epoch, key.version) else { return Ok(not_yet(key)) };

@@ -69,6 +69,17 @@ struct Inner {
     landed: VecDeque<(Identity, Position)>,
 }
 
+impl Inner {
+    /// Forgets the oldest past the bound.
+    fn shrink(&mut self, max: usize) {
+        while self.landed.len() > max {
+            if let Some((oldest, _)) = self.landed.pop_front() {
+                self.known.remove(&oldest);
+            }
+        }
+    }
+}
+
 /// What a claim found.
 #[derive(Debug, Clone)]
 pub(crate) enum Claim {
@@ -136,6 +147,24 @@ impl Unfolded {
         }
     }
 
+    /// The bound.
+    pub(crate) fn max(&self) -> usize {
+        self.max
+    }
+
+    /// Takes in what is in the log already, in its order. The first statement of an identity counts.
+    pub(crate) fn remember(&self, found: Vec<(Identity, StatementHash, Position)>) {
+        let mut inner = self.lock();
+        for (identity, statement, position) in found {
+            if inner.known.contains_key(&identity) {
+                continue;
+            }
+            inner.known.insert(identity, Known { statement, place: Place::Log(position) });
+            inner.landed.push_back((identity, position));
+        }
+        inner.shrink(self.max);
+    }
+
     /// Forgets what the fold has passed.
     pub(crate) fn forget(&self, folded: &Positions) {
         let mut inner = self.lock();
@@ -181,11 +210,7 @@ impl Claims {
             }
             inner.landed.push_back((identity, position));
         }
-        while inner.landed.len() > self.unfolded.max {
-            if let Some((oldest, _)) = inner.landed.pop_front() {
-                inner.known.remove(&oldest);
-            }
-        }
+        inner.shrink(self.unfolded.max);
         drop(inner);
         self.open = false;
         self.flight.0.send_replace(Fate::Landed);

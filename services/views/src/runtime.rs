@@ -12,7 +12,7 @@ use event_log::{EventLog, StreamSet};
 use projection::FOLD_VERSION;
 use projection::state::ControlState;
 use record::{Digest, Index, LogSecret, Positions, Stream};
-use telemetry::{FoldMetrics, Metrics};
+use telemetry::{FoldMetrics, Metrics, told};
 use tokio::sync::watch;
 use view_store::{Expect, OpenError, Opened, Options, ViewStore};
 
@@ -266,9 +266,9 @@ impl Run {
     fn until(mut self, stop: &AtomicBool) -> Result<(), FoldError> {
         let result = self.run(stop);
         if let Err(e) = &result {
-            tracing::error!(error = %e, "the fold has stopped; queries go on with what is folded");
+            tracing::error!(error = %told(e), "the fold has stopped; queries go on with what is folded");
             let mut status = status_of(&self.fold, None);
-            status.stopped = Some(e.to_string());
+            status.stopped = Some(told(e));
             self.status.send_replace(Arc::new(status));
             return result;
         }

@@ -3,11 +3,16 @@
 mod question;
 mod support;
 
+use std::time::Duration;
+
 use question::{
     AUDITOR, CIVIL, COMMUNE, Hub, NATIONAL, Record, attribute, by_personal_id, purpose, reason, subject_of, text,
 };
+use record::Positions;
 use serde_json::json;
+use tokio::sync::watch;
 use tonic::Code;
+use tonic_types::StatusExt as _;
 use wire::query::get_subject_response::Result as Found;
 use wire::query::query_service_server::QueryService as _;
 use wire::query::subject_key::Key;
@@ -281,6 +286,31 @@ async fn a_publisher_reads_its_own_write() {
         let sources = ids.value.iter().chain(&ids.competing).filter_map(|v| v.source.as_ref());
         assert!(sources.map(|s| s.position.clone()).any(|p| p == place.to_string()), "the write is in the answer");
     }
+    let place = hub
+        .append(&[Record::new("population", "residence", "P-late").with(residence(ID, "1990-08-07", ("00004", "new")))])
+        .await[0];
+    let min_positions = vec![MinPosition { partition: place.partition.0.into(), index: place.index.0 }];
+    let request = GetSubjectRequest { min_positions, ..by_personal_id(ID, &["full_name"]) };
+    // Views that never get there.
+    let (_stands, stale) = watch::channel(Positions::new());
+    let query = hub.query_over(stale, Duration::from_millis(20));
+    let status = query.get_subject(hub.ask(NATIONAL, request.clone())).await.expect_err("the views stand still");
+    assert_eq!((status.code(), reason(&status).as_str()), (Code::Unavailable, "views_behind"), "{status:?}");
+    let details = status.get_error_details();
+    assert!(
+        details.retry_info().is_some_and(|retry| retry.retry_delay.is_some()),
+        "it says when to ask again: {status:?}"
+    );
+    assert_eq!(details.bad_request().expect("which").field_violations[0].field, "min_positions");
+    let stands = format!("change/{} stands at 0 of {}", place.partition.0, place.index.0 + 1);
+    assert!(status.message().contains(&stands), "it says where they are: {status:?}");
+    // The caller's own deadline is answered before it is over.
+    let mut hurried = hub.ask(NATIONAL, request.clone());
+    hurried.set_timeout(Duration::from_millis(100));
+    let status = query.get_subject(hurried).await.expect_err("the views stand still");
+    assert_eq!((status.code(), reason(&status).as_str()), (Code::DeadlineExceeded, "views_behind"), "{status:?}");
+    subject_of(hub.get(NATIONAL, request).await);
+
     let beyond = vec![MinPosition { partition: 0, index: 1 << 40 }];
     let request = GetSubjectRequest { min_positions: beyond, ..by_personal_id(ID, &["full_name"]) };
     let status = hub.query.get_subject(hub.ask(NATIONAL, request)).await.expect_err("no such entry");

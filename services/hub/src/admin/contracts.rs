@@ -57,7 +57,10 @@ pub(super) async fn register(
     }
     inner.order(&turn, Order::Contract { register: register.clone(), descriptors }).await?;
     let state = inner.control();
-    let known = state.current(&register).ok_or(Error::Internal)?;
+    let known = state.current(&register).ok_or_else(|| {
+        tracing::error!(%register, "a contract that was ordered is not in force");
+        Error::Internal
+    })?;
     Ok(RegisterContractResponse {
         contract: Some(wire_contract(known)),
         new_register,
@@ -85,7 +88,10 @@ pub(super) async fn get(inner: &Arc<Inner>, request: GetContractRequest) -> Resu
         let body = entry.plain_body().map_err(|error| unreadable(&error))?;
         match Control::decode(body).map_err(|error| unreadable(&error))?.order {
             Order::Contract { descriptors, .. } => Ok(descriptors),
-            _ => Err(Error::Internal),
+            other => {
+                tracing::error!(order = other.name(), position = %position, "no contract stands where one is known");
+                Err(Error::Internal)
+            }
         }
     });
     Ok(GetContractResponse { contract, descriptors: descriptors.await? })

@@ -12,6 +12,8 @@ use views::runtime::AccessError;
 use crate::error::told;
 
 const DOMAIN: &str = "hub.admin.v1";
+/// Most breaks in an error's details, which travel as a header and must stay within what clients take.
+const BREAKS_TOLD_MAX: usize = 16;
 const RETRY: Duration = Duration::from_secs(5);
 
 /// Why a command is refused.
@@ -27,7 +29,7 @@ pub(super) enum Error {
     Contract(#[source] Box<ContractError>),
     #[error("'{0}' is no name of a register: use lower-case letters, digits and '-'")]
     RegisterName(String),
-    #[error("the contract breaks what the one in force promises, in {} places; the first is {}", .0.len(), first(.0))]
+    #[error("the contract breaks what the one in force promises, in {} places; the first is {}; 'hub contracts check' lists all", .0.len(), first(.0))]
     Incompatible(Vec<Breaking>),
     #[error("register '{0}' has no contract: 'hub contracts list' shows those that have")]
     UnknownRegister(String),
@@ -117,7 +119,7 @@ impl From<Error> for Status {
         let mut details = ErrorDetails::with_error_info(error.reason(), DOMAIN, HashMap::<String, String>::new());
         match &error {
             Error::Incompatible(breaks) => {
-                for broken in breaks {
+                for broken in breaks.iter().take(BREAKS_TOLD_MAX) {
                     details.add_bad_request_violation(&broken.path, format!("{} ({})", broken.message, broken.rule));
                 }
             }

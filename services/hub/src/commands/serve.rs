@@ -45,7 +45,7 @@ pub async fn run(args: &ServeArgs, context: &Context) -> Result<Exit, CommandErr
         CommandError::usage(format!("telemetry cannot be set up: {}", told(&error)), "correct section [telemetry]")
     })?;
     let server = server::start(&config, &guard, Vec::new()).await?;
-    announce(&config, &server, context)?;
+    announce(&config, &server, guard.metrics_address(), context)?;
     let signal = signals.next().await;
     tracing::info!(signal, "stopping");
     server.stop().await?;
@@ -53,10 +53,18 @@ pub async fn run(args: &ServeArgs, context: &Context) -> Result<Exit, CommandErr
     Ok(Exit::Ok)
 }
 
-fn announce(config: &Config, server: &server::Server, context: &Context) -> Result<(), CommandError> {
+fn announce(
+    config: &Config,
+    server: &server::Server,
+    metrics: Option<SocketAddr>,
+    context: &Context,
+) -> Result<(), CommandError> {
     let scheme = if config.mutual_tls() { "https" } else { "http" };
     let uri = format!("{scheme}://{}", server.address);
     let data_dir = config.top.data_dir.display().to_string();
-    let serving = json!({ "endpoint": uri, "address": server.address.to_string(), "data_dir": data_dir });
+    let mut serving = json!({ "endpoint": uri, "address": server.address.to_string(), "data_dir": data_dir });
+    if let Some(metrics) = metrics {
+        serving["metrics"] = format!("http://{metrics}").into();
+    }
     context.output.show(&serving, || format!("hub serves on {uri}, data in {data_dir}; stop it with Ctrl-C or SIGTERM"))
 }

@@ -1,5 +1,6 @@
 //! What goes on beside requests: health, and the retention of access entries.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use event_log::EventLog;
@@ -8,6 +9,7 @@ use telemetry::Readiness;
 use tokio::sync::watch;
 use tonic_health::ServingStatus;
 use tonic_health::server::HealthReporter;
+use views::runtime::FoldStatus;
 
 use crate::error::told;
 
@@ -21,28 +23,46 @@ const SERVICES: [&str; 4] = [
     wire::admin::admin_service_server::SERVICE_NAME,
 ];
 
-/// Tells health checks and `/readyz` whether the hub serves: from the first failed write on it does not, since no answer could be made durable.
+/// Tells health checks and `/readyz` whether the hub serves: from the first failed write on it does not, since no answer could be made durable,
+/// nor when the fold has stopped, since its answers would be older by the day. Both need a new start.
 pub(super) async fn tell_health(
     health: HealthReporter,
     readiness: Readiness,
     mut writable: watch::Receiver<bool>,
+    mut fold: watch::Receiver<Arc<FoldStatus>>,
     mut stopping: watch::Receiver<bool>,
 ) {
     loop {
-        let takes = *writable.borrow_and_update();
-        if takes {
-            readiness.ready()
-        } else {
-            readiness.not_ready("the log takes nothing")
+        let obstacle = match (*writable.borrow_and_update(), fold_stopped(&mut fold)) {
+            (false, _) => Some("the log takes nothing"),
+            (true, true) => Some("the fold has stopped"),
+            (true, false) => None,
+        };
+        match obstacle {
+            Some(obstacle) => readiness.not_ready(obstacle),
+            None => readiness.ready(),
         }
-        tell(&health, if takes { ServingStatus::Serving } else { ServingStatus::NotServing }).await;
+        tell(&health, if obstacle.is_none() { ServingStatus::Serving } else { ServingStatus::NotServing }).await;
+        if obstacle.is_some() {
+            // Neither comes back before a new start.
+            break;
+        }
         tokio::select! {
             changed = writable.changed() => if changed.is_err() { break },
+            // An error means that the fold's thread is gone, which the next look finds.
+            _ = fold.wait_for(|status| status.stopped.is_some()) => {}
             _ = stopping.wait_for(|stopping| *stopping) => break,
         }
     }
+    // Fails when the hub is gone already, which is a stop too.
+    let _ = stopping.wait_for(|stopping| *stopping).await;
     readiness.not_ready("stopping");
     tell(&health, ServingStatus::NotServing).await;
+}
+
+fn fold_stopped(fold: &mut watch::Receiver<Arc<FoldStatus>>) -> bool {
+    let stopped = fold.borrow_and_update().stopped.is_some();
+    stopped || fold.has_changed().is_err()
 }
 
 async fn tell(health: &HealthReporter, status: ServingStatus) {

@@ -11,13 +11,19 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use event_log::EventLog;
-use ingest::{Bootstrap, Bootstrapped, Cutter, Deps, Ingest, Limits, bootstrap, system_clock, system_salts};
+use ingest::{
+    Bootstrap, Bootstrapped, Cutter, Deps, Ingest, Limits, bootstrap, refusal_of_transport, system_clock, system_salts,
+};
 use projection::units::UnitList;
 use telemetry::{Guard, Readiness};
 use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
+use tonic::Status;
+use tonic::body::Body;
+use tonic::codegen::http::Response;
 use tonic::transport::Server as Tonic;
 use tonic_reflection::server::v1::{ServerReflection, ServerReflectionServer};
+use tower::util::MapResponseLayer;
 use view_store::{Options as StoreOptions, StoreKind};
 use views::access_log::{AccessLog, AccessLogOptions, AccessLogTask};
 use views::query::{Options as QueryOptions, Query};
@@ -91,6 +97,7 @@ pub async fn start(config: &Config, telemetry: &Guard, unit_lists: Vec<UnitList>
         .http2_keepalive_interval(Some(Duration::from_millis(config.grpc.keepalive_interval_ms)))
         .http2_keepalive_timeout(Some(KEEPALIVE_TIMEOUT))
         .max_concurrent_streams(STREAMS_MAX)
+        .layer(MapResponseLayer::new(typed))
         .add_service(health_service)
         .add_service(reflection()?)
         .add_service(ingest.service())
@@ -102,7 +109,13 @@ pub async fn start(config: &Config, telemetry: &Guard, unit_lists: Vec<UnitList>
     };
     let serving = tokio::spawn(router.serve_with_incoming_shutdown(incoming.into_stream(), stopped));
     let background = vec![
-        tokio::spawn(tell_health(health, telemetry.readiness().clone(), ingest.writable(), stopping.subscribe())),
+        tokio::spawn(tell_health(
+            health,
+            telemetry.readiness().clone(),
+            ingest.writable(),
+            handle.status.clone(),
+            stopping.subscribe(),
+        )),
         tokio::spawn(retain(log.clone(), config.log.access_retention_days, stopping.subscribe())),
     ];
     let stop_timeout = Duration::from_millis(config.grpc.stop_timeout_ms);
@@ -273,6 +286,14 @@ fn deps(config: &Config, opened: &data_dir::DataDir, handle: &ViewsHandle, telem
         clock: system_clock(),
         salts: system_salts(),
         metrics: telemetry.metrics().clone(),
+    }
+}
+
+/// What the transport refuses by itself, such as bytes that are no message, says what to do like everything else that is refused.
+fn typed(response: Response<Body>) -> Response<Body> {
+    match Status::from_header_map(response.headers()).as_ref().and_then(refusal_of_transport) {
+        Some(status) => status.into_http(),
+        None => response,
     }
 }
 

@@ -1,4 +1,27 @@
 //! Bad input of publishers and askers: a typed refusal, and neighbours unharmed.
+//!
+//! Where each kind of bad input is tried on the real process, by module of this program:
+//!
+//! | bad input | test |
+//! |---|---|
+//! | unknown register, type or field number; wrong wire type | `wire_input::changes_that_break_their_contract_are_refused_one_by_one_and_kept` |
+//! | truncated, oversized, empty records; invalid UTF-8 | the same |
+//! | truncated, oversized, empty messages; invalid UTF-8 | `wire_input::bytes_that_are_no_message_are_refused_by_name_and_change_nothing` |
+//! | same version, other bytes | `wire_input::changes_that_break_their_contract_are_refused_one_by_one_and_kept` |
+//! | wrong, expired or no certificate; no TLS | `connections::wrong_expired_future_and_missing_certificates_are_refused_and_the_reason_is_logged` |
+//! | a publisher that writes another's register | `another_registers_certificate_may_not_write`, and in `wire_input` |
+//! | no purpose, unknown field, ambiguous key | `wire_input::questions_that_cannot_be_answered_say_why_and_are_recorded` |
+//! | huge batch | `wire_input::a_huge_batch_is_refused_by_its_bound_and_memory_stays_bounded` |
+//! | a reader that stops reading | `wire_input::a_reader_that_stops_holds_up_its_own_stream_and_nobody_else` |
+//! | a publisher that vanishes mid-batch | `wire_input::a_publisher_that_vanishes_anywhere_leaves_whole_batches` |
+//! | a broken line of NDJSON or CSV | `broken_lines_are_told_by_number_and_field_and_neighbours_go_on`, `a_broken_csv_line_is_told_and_its_neighbours_go_on` |
+//! | a damaged configuration, a port in use | `start::a_damaged_configuration_keeps_it_from_starting`, `start::a_port_in_use_is_named` |
+//! | an incompatible contract | `an_incompatible_contract_is_refused_with_each_break_named`, and with hundreds of breaks in `contracts` |
+//! | an endless CEL rule | `contracts::an_endless_rule_is_refused_or_bounded_and_other_registers_go_on` |
+//! | kill -9 while publishing | `crash::nothing_acknowledged_is_lost_or_doubled_by_kill_9_in_the_middle_of_publishing` |
+//! | a full disk, a failed write | `full_disk`; `full_disk` of the tests of `ingest`; `crash` of those of `event-log` |
+//! | views that are emptied, damaged, of another log or version | `views_trust`, `start::emptied_views_are_folded_again_and_the_log_says_so` |
+//! | personal values in places that are told | `canary` |
 
 use std::io::Write as _;
 use std::process::Stdio;

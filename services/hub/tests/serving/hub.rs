@@ -1,6 +1,6 @@
 //! A hub in its own process and directory, and commands against it.
 
-use std::io::{BufRead as _, BufReader};
+use std::io::{Read as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::time::{Duration, Instant};
@@ -28,6 +28,7 @@ cache_bytes = 16777216
 pub struct Hub {
     pub dir: PathBuf,
     endpoint: String,
+    metrics: Option<String>,
     child: Child,
 }
 
@@ -54,19 +55,63 @@ pub fn stderr(output: &Output) -> String {
 
 impl Hub {
     pub fn start(dir: &Path) -> Self {
+        Self::start_in(dir, &[])
+    }
+
+    /// Starts it with further variables in its environment. What it prints goes to `serve.out` and `serve.log` in its directory.
+    pub fn start_in(dir: &Path, environment: &[(&str, &str)]) -> Self {
+        Self::try_start_in(dir, environment)
+            .unwrap_or_else(|(status, log)| panic!("it does not serve ({status}): {log}"))
+    }
+
+    /// The same, or how it ended and its log.
+    pub fn try_start_in(dir: &Path, environment: &[(&str, &str)]) -> Result<Self, (ExitStatus, String)> {
+        let append = |name: &str| {
+            std::fs::File::options().create(true).append(true).open(dir.join(name)).expect("a writable directory")
+        };
+        let out = append("serve.out");
+        let before = usize::try_from(out.metadata().expect("a file").len()).expect("a short file");
         let mut child = command(dir, &["serve", "--config", "hub.toml", "--dev-certs", "--json"])
-            .stdout(Stdio::piped())
-            .stderr(std::fs::File::options().create(true).append(true).open(dir.join("serve.log")).expect("writable"))
+            .envs(environment.iter().copied())
+            .stdout(out)
+            .stderr(append("serve.log"))
             .stdin(Stdio::null())
             .spawn()
             .expect("the program starts");
-        let mut line = String::new();
-        BufReader::new(child.stdout.take().expect("piped")).read_line(&mut line).expect("UTF-8");
-        let serving: Value = serde_json::from_str(&line).unwrap_or_else(|error| {
-            panic!("{error}: {line:?}; {}", std::fs::read_to_string(dir.join("serve.log")).unwrap_or_default())
-        });
+        let log = || std::fs::read_to_string(dir.join("serve.log")).expect("UTF-8");
+        let begin = Instant::now();
+        let line = loop {
+            let text = std::fs::read_to_string(dir.join("serve.out")).expect("UTF-8");
+            if let Some((line, _)) = text[before..].split_once('\n') {
+                break line.to_owned();
+            }
+            if let Some(ended) = child.try_wait().expect("a child") {
+                return Err((ended, log()));
+            }
+            assert!(begin.elapsed() < PATIENCE, "the hub does not serve: {}", log());
+            std::thread::sleep(Duration::from_millis(5));
+        };
+        let serving: Value = serde_json::from_str(&line).expect("one JSON object");
         let endpoint = serving["endpoint"].as_str().expect("an endpoint").to_owned();
-        Self { dir: dir.to_owned(), endpoint, child }
+        let metrics = serving["metrics"].as_str().map(|uri| uri.trim_start_matches("http://").to_owned());
+        Ok(Self { dir: dir.to_owned(), endpoint, metrics, child })
+    }
+
+    /// What an HTTP request to the metrics endpoint is answered.
+    pub fn metrics(&self, path: &str) -> String {
+        let address = self.metrics.as_deref().expect("the configuration has an address for metrics");
+        let mut stream = std::net::TcpStream::connect(address).expect("the endpoint listens");
+        write!(stream, "GET {path} HTTP/1.1\r\nHost: hub\r\nConnection: close\r\n\r\n").expect("an open connection");
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).expect("UTF-8");
+        answer
+    }
+
+    /// Bytes of memory that the process holds now.
+    pub fn resident_bytes(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.process())).expect("it runs");
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("Linux tells it");
+        1024 * line.trim().trim_end_matches(" kB").parse::<u64>().expect("a number")
     }
 
     pub fn address(&self) -> &str {
@@ -129,14 +174,18 @@ impl Drop for Hub {
     }
 }
 
-/// Sound changes of a register as `hub publish` takes them, one per record.
-pub fn lines(register: &'static str, count: usize) -> Vec<Value> {
-    let nation = Nation::new(nation::Config { persons: 2_000, seed: 1 }).expect("within bounds");
+pub fn contract_of(register: &str) -> Contract {
     let descriptors = match contract::builtin().iter().find(|known| known.register == register) {
         Some(known) => known.descriptor_set,
         None => nation::population_descriptor_set(),
     };
-    let contract = Contract::compile(descriptors).expect("a contract");
+    Contract::compile(descriptors).expect("a contract")
+}
+
+/// Sound changes of a register as `hub publish` takes them, one per record.
+pub fn lines(register: &'static str, count: usize) -> Vec<Value> {
+    let nation = Nation::new(nation::Config { persons: 2_000, seed: 1 }).expect("within bounds");
+    let contract = contract_of(register);
     let mut seen = std::collections::HashSet::new();
     nation
         .changes(register)

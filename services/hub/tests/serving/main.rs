@@ -1,7 +1,19 @@
 //! The hub and its commands as real processes: what a day looks like, and what happens to bad input.
 
 mod bad_input;
+mod canary;
+mod client;
+mod collector;
+mod connections;
+mod contracts;
+mod crash;
 mod day;
+mod full_disk;
 mod hub;
 mod orders;
+mod planted;
+mod raw;
 mod start;
+mod telemetry;
+mod views_trust;
+mod wire_input;

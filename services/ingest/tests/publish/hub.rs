@@ -160,6 +160,11 @@ impl Hub {
         self.control.store(Arc::new(control_of(&self.log)));
     }
 
+    /// Whether the log takes entries.
+    pub fn writable(&self) -> watch::Receiver<bool> {
+        self.ingest.writable()
+    }
+
     pub fn changes_in_log(&self) -> u64 {
         self.log.ends().of(Stream::Change).total()
     }

@@ -106,6 +106,34 @@ async fn the_folds_findings_say_what_the_door_said() {
     assert_eq!(status.findings, said);
 }
 
+#[tokio::test]
+async fn what_was_not_folded_before_a_restart_is_found_after_it() {
+    let hub = Hub::start().await;
+    let mut client = hub.client("register/civil").await;
+    let changes = sound("civil", 200);
+    assert_eq!(letters(&publish(&mut client, batch("civil", changes.clone())).await), "a".repeat(200));
+    drop(client);
+    let (dir, log) = hub.stop().await;
+
+    let hub = Hub::over(dir, log, ingest::Limits::default()).await;
+    let mut client = hub.client("register/civil").await;
+    let again = publish(&mut client, batch("civil", changes.clone())).await;
+    assert_eq!(letters(&again), "d".repeat(200));
+    let Some(outcome::Outcome::Duplicate(duplicate)) = &again.outcomes[7].outcome else { panic!("a duplicate") };
+    assert!(duplicate.of.is_some(), "and it is told where it is");
+    let other = wire::ingest::Change { reason: "another".into(), ..changes[3].clone() };
+    assert_eq!(letters(&publish(&mut client, batch("civil", vec![other])).await), "c");
+    assert_eq!(hub.changes_in_log(), 200);
+    drop(client);
+    let (dir, log) = hub.stop().await;
+
+    // Past its bound the index forgets, the oldest first.
+    let hub = Hub::over(dir, log, ingest::Limits { unfolded_max: 40, ..ingest::Limits::default() }).await;
+    let mut client = hub.client("register/civil").await;
+    let letters = letters(&publish(&mut client, batch("civil", changes)).await);
+    assert_eq!(letters.matches('d').count(), 40, "{letters}");
+}
+
 /// Folds the one change of the log into its head, as far as the door reads heads.
 fn fold_one(hub: &mut Hub, findings: Vec<HeadFinding>) {
     let logged = crate::hub::entries(&hub.log, Stream::Change).remove(0);

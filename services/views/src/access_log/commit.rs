@@ -7,7 +7,7 @@ use event_log::{Append, Appended, EventLog};
 use record::access::{Access, AccessBatch};
 use record::entry::SALT_BYTES;
 use record::{Entry, EntryHeader, EntryKind, Partition, Position, Stream};
-use telemetry::QueryMetrics;
+use telemetry::{QueryMetrics, told};
 use tokio::sync::{mpsc, oneshot};
 
 use super::index::AccessIndex;
@@ -80,7 +80,7 @@ impl Committer {
     async fn commit(&self, mut lots: Vec<Lot>) {
         let result = self.append(&mut lots).await;
         if let Err(error) = &result {
-            tracing::error!(%error, "accesses were not recorded; nothing is answered");
+            tracing::error!(error = %told(error), "accesses were not recorded; nothing is answered");
         }
         for (at, lot) in lots.into_iter().enumerate() {
             let told = result.as_ref().map(|places| places[at]).map_err(Clone::clone);
@@ -132,11 +132,15 @@ impl Committer {
 
     async fn index(&self, batches: Vec<AccessBatch>, appended: Vec<Appended>) -> Result<(), AccessLogError> {
         let index = Arc::clone(&self.index);
+        let log = self.log.clone();
         let write = move || {
             let entries = batches.iter().zip(&appended);
-            index.add(entries.map(|(batch, a)| (a.position, a.appended_at, a.locator, batch)))
+            index.follow(&log, entries.map(|(batch, a)| (a.position, a.appended_at, a.locator, batch)))
         };
-        tokio::task::spawn_blocking(write).await.unwrap_or(Err(AccessLogError::Stopped))
+        tokio::task::spawn_blocking(write).await.unwrap_or_else(|error| {
+            tracing::error!(%error, "indexing accesses ended in a panic");
+            Err(AccessLogError::Stopped)
+        })
     }
 }
 

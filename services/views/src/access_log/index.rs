@@ -9,10 +9,12 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use event_log::{EventLog, Locator, ReadError, StreamSet};
 use record::access::{Access, AccessBatch};
 use record::{Entry, EntryKind, Position, Positions, Pseudonym, Reader, Stream, Timestamp, Writer};
+use telemetry::told;
 use view_store::{Batch, Durability, KeyRange, Store, Table};
 
 use super::{AccessLogError, AccessLogOptions, Accessed, StartError};
@@ -77,6 +79,8 @@ impl Mark {
 
 pub(super) struct AccessIndex {
     store: Store,
+    /// Whether a write failed, so that the log holds entries that are not indexed.
+    behind: AtomicBool,
 }
 
 impl AccessIndex {
@@ -90,7 +94,7 @@ impl AccessIndex {
             }
             Err(error) => {
                 if dir.exists() {
-                    tracing::warn!(%error, "the access index is discarded and built again from the log");
+                    tracing::warn!(error = %told(&error), "the access index is discarded and built again from the log");
                     let folder = |source| StartError::Folder { dir: dir.to_owned(), source };
                     std::fs::remove_dir_all(dir).map_err(folder)?;
                 }
@@ -101,7 +105,7 @@ impl AccessIndex {
 
     fn resume(log: &EventLog, dir: &Path, options: &AccessLogOptions) -> Result<Self, AccessLogError> {
         let store = Store::open(options.store, dir, options.cache_bytes)?;
-        let index = Self { store };
+        let index = Self { store, behind: AtomicBool::new(false) };
         let name = [&[FORMAT], options.log_id.as_slice()].concat();
         match index.store.get(Table::Control, LOG)? {
             Some(found) if *found == name[..] => {}
@@ -144,8 +148,25 @@ impl AccessIndex {
         }
     }
 
+    /// Indexes entries that were just appended; after a failure everything that the log holds beyond what is indexed.
+    pub(super) fn follow<'a>(
+        &self,
+        log: &EventLog,
+        entries: impl Iterator<Item = (Position, Timestamp, Locator, &'a AccessBatch)>,
+    ) -> Result<(), AccessLogError> {
+        // Set while it writes: a panic leaves it behind too.
+        let behind = self.behind.swap(true, Ordering::AcqRel);
+        if behind {
+            self.catch_up(log)?
+        } else {
+            self.add(entries)?
+        }
+        self.behind.store(false, Ordering::Release);
+        Ok(())
+    }
+
     /// Writes the rows of entries, in the order of each partition.
-    pub(super) fn add<'a>(
+    fn add<'a>(
         &self,
         entries: impl Iterator<Item = (Position, Timestamp, Locator, &'a AccessBatch)>,
     ) -> Result<(), AccessLogError> {

@@ -161,7 +161,10 @@ impl Core {
 
 fn random() -> Result<[u8; 16], Error> {
     let mut out = [0; 16];
-    getrandom::fill(&mut out).or(Err(Error::Internal))?;
+    getrandom::fill(&mut out).map_err(|error| {
+        tracing::error!(%error, "the system gives no random bytes");
+        Error::Internal
+    })?;
     Ok(out)
 }
 

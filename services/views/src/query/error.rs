@@ -8,6 +8,7 @@ use access::Refusal;
 use event_log::ReadError;
 use record::DecodeError;
 use record::entry::BodyError;
+use telemetry::told;
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt as _};
 
@@ -187,11 +188,11 @@ impl Error {
     /// Logs what is the hub's own fault, once, with its cause.
     pub(super) fn log(&self) {
         match self {
-            Self::NotRecorded(e) | Self::Accesses(e) => tracing::error!(error = %e, "accesses failed"),
-            Self::Views(e) => tracing::error!(error = %e, "the views cannot be read"),
-            Self::Log(e) => tracing::error!(error = %e, "the log cannot be read"),
-            Self::Entry(e) => tracing::error!(error = %e, "an entry of the log cannot be read"),
-            Self::Body(e) => tracing::error!(error = %e, "an entry of the log cannot be read"),
+            Self::NotRecorded(e) | Self::Accesses(e) => tracing::error!(error = %told(e), "accesses failed"),
+            Self::Views(e) => tracing::error!(error = %told(e.as_ref()), "the views cannot be read"),
+            Self::Log(e) => tracing::error!(error = %told(e.as_ref()), "the log cannot be read"),
+            Self::Entry(e) => tracing::error!(error = %told(e), "an entry of the log cannot be read"),
+            Self::Body(e) => tracing::error!(error = %told(e), "an entry of the log cannot be read"),
             Self::NoPrincipal
             | Self::Refused(_)
             | Self::Field { .. }

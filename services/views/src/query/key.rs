@@ -14,6 +14,7 @@ use wire::query::subject_key::Key as WireKey;
 use super::error::Error;
 use super::session::Session;
 use super::units::AskedUnit;
+use crate::fold::FoldError;
 
 /// Most mentions that one key is looked up among.
 const CANDIDATES_MAX: usize = 4096;
@@ -21,6 +22,9 @@ const CANDIDATES_MAX: usize = 4096;
 const VERSIONS_MAX: usize = 32;
 /// Most subjects that an ambiguous answer names.
 pub(super) const AMBIGUOUS_MAX: usize = 20;
+
+/// A row under a key has another form than the fold writes.
+const LOOKUP_ROW: FoldError = FoldError::Row("look-up");
 
 /// A well-formed key.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -182,8 +186,8 @@ impl Session {
         let mut out = Vec::new();
         for lookup in lookups {
             for (row, value) in self.view.range(Table::Lookup, KeyRange::Prefix(&lookup.0), CANDIDATES_MAX)? {
-                let mention = MentionId(row.get(9..).and_then(|m| m.try_into().ok()).ok_or(Error::Internal)?);
-                out.push((mention, Pseudonym(value[..].try_into().or(Err(Error::Internal))?)));
+                let mention = MentionId(row.get(9..).and_then(|m| m.try_into().ok()).ok_or(LOOKUP_ROW)?);
+                out.push((mention, Pseudonym(value[..].try_into().or(Err(LOOKUP_ROW))?)));
             }
         }
         Ok(out)
@@ -244,8 +248,8 @@ impl Session {
             left -= rows.len();
             found.more |= left == 0;
             for (row, value) in rows {
-                let mention = MentionId(row.get(9..).and_then(|m| m.try_into().ok()).ok_or(Error::Internal)?);
-                let record = Pseudonym(value[..].try_into().or(Err(Error::Internal))?);
+                let mention = MentionId(row.get(9..).and_then(|m| m.try_into().ok()).ok_or(LOOKUP_ROW)?);
+                let record = Pseudonym(value[..].try_into().or(Err(LOOKUP_ROW))?);
                 let Some(subject) = self.subject_of(mention)? else { continue };
                 if found.subjects.contains(&subject) || !self.bears(kind, record, mention, test)? {
                     continue;

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 use contract::Contract;
@@ -17,12 +17,13 @@ use record::{
 };
 use serde_json::Value as Json;
 use telemetry::Metrics;
+use tokio::sync::watch;
 use tonic::{Request, Status};
 use tonic_types::StatusExt as _;
 use view_store::{Options as StoreOptions, StoreKind};
 use views::access_log::{AccessLog, AccessLogOptions, AccessLogTask};
 use views::query::{Options, Query};
-use views::runtime::{Views, ViewsOptions};
+use views::runtime::{Views, ViewsHandle, ViewsOptions};
 use wire::query::get_subject_response::Result as Found;
 use wire::query::query_service_server::QueryService as _;
 use wire::query::subject_key::Key;
@@ -155,6 +156,7 @@ pub struct Hub {
     log: EventLog,
     views: Views,
     task: AccessLogTask,
+    access_log: AccessLog,
     pub query: Query,
 }
 
@@ -178,8 +180,9 @@ impl Hub {
         };
         let started = AccessLog::start(log.clone(), dir.path().join("accesses"), options).await;
         let (access_log, task) = started.expect("the access log starts");
-        let query = Query::new(views.handle.clone(), access_log, Options::new(Arc::new(now), "1.0.0", metrics));
-        let hub = Self { dir, log, views, task, query };
+        let options = Options::new(Arc::new(now), "1.0.0", metrics);
+        let query = Query::new(views.handle.clone(), access_log.clone(), options);
+        let hub = Self { dir, log, views, task, access_log, query };
         hub.folded().await;
         hub
     }
@@ -192,12 +195,18 @@ impl Hub {
 
     /// Everything anew but the log; the access index is gone.
     pub async fn restart_without_index(self) -> Self {
-        let Self { dir, log, views, task, query } = self;
+        let Self { dir, log, views, task, access_log, query } = self;
         task.stop().await;
         tokio::task::spawn_blocking(|| views.stop()).await.expect("no panic").expect("the fold goes on to the end");
-        drop(query);
+        drop((query, access_log));
         std::fs::remove_dir_all(dir.path().join("accesses")).expect("the index is there");
         Self::over(dir, log).await
+    }
+
+    /// A service that believes the views to be folded as far as `folded` says, and waits for no more than `wait_max`.
+    pub fn query_over(&self, folded: watch::Receiver<Positions>, wait_max: Duration) -> Query {
+        let options = Options { wait_max, ..Options::new(Arc::new(now), "1.0.0", Metrics::disabled()) };
+        Query::new(ViewsHandle { folded, ..self.views.handle.clone() }, self.access_log.clone(), options)
     }
 
     /// Appends changes and returns their places.

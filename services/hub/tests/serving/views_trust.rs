@@ -1,0 +1,158 @@
+//! Views that cannot be trusted: rebuilt from the log, or refused, and said so.
+
+use std::path::{Path, PathBuf};
+
+use event_log::{Embedded, Tuning};
+use serde_json::Value;
+use view_store::{Expect, Options, ViewStore};
+
+use crate::hub::{CONFIG, Hub, configured, lines, run, stderr, write_lines};
+
+const PURPOSE: [&str; 4] = ["--procedure", "1.001193", "--case", "HS-1"];
+
+/// A hub's directory with some records, stopped, and its last status.
+fn stopped(dir: &Path) -> Value {
+    let hub = Hub::start(dir);
+    write_lines(&dir.join("civil.ndjson"), &lines("civil", 150));
+    assert_eq!(hub.json(&["publish", "--register", "civil", "civil.ndjson"])["accepted"], 150);
+    let status = hub.folded();
+    assert_eq!(hub.stop().code(), Some(0));
+    status
+}
+
+fn log_of(dir: &Path) -> String {
+    std::fs::read_to_string(dir.join("serve.log")).expect("a log")
+}
+
+fn assert_rebuilt(dir: &Path, before: &Value, why: &str) {
+    let hub = Hub::start(dir);
+    let after = hub.folded();
+    for field in ["digest", "records", "mentions", "subjects_persons"] {
+        assert_eq!(after[field], before[field], "{field}");
+    }
+    let log = log_of(dir);
+    let said = log.lines().any(|line| line.contains("discarded and folded again") && line.contains(why));
+    assert!(said, "{why} is not said: {log}");
+    assert_eq!(hub.json(&["views", "verify"])["equal"], true);
+}
+
+fn log_id(dir: &Path) -> [u8; 16] {
+    Embedded::open_with(&dir.join("d/log"), &Tuning::default()).expect("a stopped hub's log").log_id()
+}
+
+#[test]
+fn views_of_another_fold_version_are_folded_again() {
+    let dir = configured();
+    let before = stopped(dir.path());
+    let views = dir.path().join("d/views");
+    std::fs::remove_dir_all(&views).expect("removable");
+    let other = Expect { fold_version: u32::MAX, log_id: log_id(dir.path()) };
+    drop(ViewStore::open(&views, Options::default(), other).expect("a new store"));
+    assert_rebuilt(dir.path(), &before, "fold version");
+}
+
+#[test]
+fn views_of_another_log_are_refused_and_left_alone() {
+    let (dir, other) = (configured(), configured());
+    stopped(dir.path());
+    let theirs = stopped(other.path());
+    std::fs::rename(dir.path().join("d/views"), dir.path().join("views-kept")).expect("movable");
+    std::fs::rename(other.path().join("d/views"), dir.path().join("d/views")).expect("movable");
+    let refused = run(dir.path(), &["serve", "--config", "hub.toml", "--dev-certs"]);
+    assert_eq!(refused.status.code(), Some(1));
+    let told = stderr(&refused);
+    let reason = told.lines().last().expect("a reason");
+    assert!(reason.starts_with("hub: ") && reason.contains("another log"), "{told}");
+    // Back where they belong, they are what they were.
+    std::fs::rename(dir.path().join("d/views"), other.path().join("d/views")).expect("movable");
+    std::fs::rename(dir.path().join("views-kept"), dir.path().join("d/views")).expect("movable");
+    let hub = Hub::start(other.path());
+    assert_eq!(hub.folded()["digest"], theirs["digest"]);
+    assert!(!log_of(other.path()).contains("discarded"), "nothing was touched");
+}
+
+#[test]
+fn another_store_is_folded_anew_and_serves_the_same() {
+    let dir = configured();
+    let before = stopped(dir.path());
+    std::fs::write(dir.path().join("hub.toml"), format!("{CONFIG}kind = \"sled\"\n")).expect("writable");
+    assert_rebuilt(dir.path(), &before, "store");
+
+    let hub = Hub::start(dir.path());
+    assert_eq!(hub.folded()["store"], "sled");
+    let published = lines("civil", 150);
+    let ids = published.iter().filter(|line| line["record_type"] == "birth");
+    let id = ids.filter_map(|line| line["record"]["child"]["personal_id"].as_str()).find(|id| id.len() == 12);
+    let id = id.expect("a child has a personal number");
+    let get = [&["get", "person", "--personal-id", id, "--fields", "full_name"][..], &PURPOSE].concat();
+    assert!(hub.json(&get)["subject"]["id"].is_string());
+    let accesses = |hub: &Hub| {
+        let list = ["accesses", "person", "--personal-id", id, "--procedure", "audit", "--case", "A-1"];
+        let accesses = hub.json(&list)["accesses"].as_array().expect("a list").clone();
+        accesses.iter().filter(|access| access["action"] == "get_subject").count()
+    };
+    assert_eq!(accesses(&hub), 1, "the index of accesses is a store of this kind too");
+    let fjall = hub.json(&["views", "verify", "--store", "fjall"]);
+    assert_eq!((&fjall["equal"], &fjall["replay_digest"]), (&Value::Bool(true), &before["digest"]));
+    assert_eq!(hub.json(&["views", "verify", "--store", "sled"])["equal"], true);
+
+    // After a crash the index is caught up from the log; without its folder it is built again.
+    hub.signal("-KILL");
+    drop(hub);
+    let hub = Hub::start(dir.path());
+    assert_eq!(hub.folded()["digest"], before["digest"]);
+    assert_eq!(accesses(&hub), 1);
+    assert_eq!(hub.stop().code(), Some(0));
+    let index = dir.path().join("d/access-index");
+    std::fs::remove_dir_all(&index).expect("removable");
+    std::fs::create_dir(&index).expect("writable");
+    std::fs::write(index.join("conf"), "no store").expect("writable");
+    let hub = Hub::start(dir.path());
+    assert_eq!(accesses(&hub), 1);
+    assert!(log_of(dir.path()).contains("the access index is discarded and built again"), "{}", log_of(dir.path()));
+}
+
+/// The files of the views, largest first.
+fn files(dir: &Path, out: &mut Vec<PathBuf>) {
+    for entry in std::fs::read_dir(dir).expect("a directory") {
+        let path = entry.expect("an entry").path();
+        if path.is_dir() { files(&path, out) } else { out.push(path) }
+    }
+    out.sort();
+}
+
+#[test]
+fn views_with_any_damaged_file_are_never_served_as_sound() {
+    let dir = configured();
+    let before = stopped(dir.path());
+    let mut all = Vec::new();
+    files(&dir.path().join("d/views"), &mut all);
+    let mut damaged = 0;
+    for at in 0..all.len() {
+        // The names change with every rebuild.
+        let mut now = Vec::new();
+        files(&dir.path().join("d/views"), &mut now);
+        let Some(file) = now.get(at).filter(|file| std::fs::metadata(file).expect("there").len() > 0) else { continue };
+        let name = file.display().to_string();
+        let bytes = std::fs::read(file).expect("readable");
+        std::fs::write(file, &bytes[..bytes.len() / 2]).expect("writable");
+        damaged += 1;
+        let hub = match Hub::try_start_in(dir.path(), &[]) {
+            Ok(hub) => hub,
+            Err((status, log)) => {
+                // Refused, and said why: whoever discards them has them folded again.
+                let reason = log.lines().last().expect("a reason");
+                assert!(status.code() == Some(1) && reason.contains("the views cannot be opened"), "{name}: {reason}");
+                std::fs::remove_dir_all(dir.path().join("d/views")).expect("removable");
+                Hub::start(dir.path())
+            }
+        };
+        let after = hub.folded();
+        assert_eq!(after["digest"], before["digest"], "{name}");
+        assert_eq!(after["records"], before["records"], "{name}");
+        assert_eq!(hub.json(&["views", "verify"])["equal"], true, "{name}");
+        let stopped = hub.stop().code();
+        assert!(stopped == Some(0) || log_of(dir.path()).contains("the fold had stopped"), "{name}: {stopped:?}");
+    }
+    assert!(damaged > 2, "{all:?}");
+}
