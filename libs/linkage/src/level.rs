@@ -31,6 +31,27 @@ pub enum Field {
     Cadastral,
 }
 
+impl Field {
+    /// The field's name, as answers write it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Field::Prior => "prior",
+            Field::Name => "name",
+            Field::Birth => "birth",
+            Field::Sex => "sex",
+            Field::PersonalId => "personal_id",
+            Field::OldId => "old_id",
+            Field::Insurance => "insurance",
+            Field::Commune => "commune",
+            Field::Mother => "mother",
+            Field::Father => "father",
+            Field::Phone => "phone",
+            Field::ParcelId => "parcel_id",
+            Field::Cadastral => "cadastral",
+        }
+    }
+}
+
 macro_rules! levels {
     ($($(#[$doc:meta])* $name:ident = $field:ident, $text:literal, $bits:expr;)*) => {
         /// How two rows agree or differ in one field. The discriminant is the place of its weight in a model.

@@ -20,10 +20,13 @@ pub enum Action {
     ListAccesses = 4,
     /// An operator read or drove again what a publisher had sent.
     Operate = 5,
+    /// Why mentions are one subject, or not.
+    ExplainLink = 6,
 }
 
 impl Action {
-    const ALL: [Self; 5] = [Self::GetSubject, Self::CheckProcedure, Self::Search, Self::ListAccesses, Self::Operate];
+    const ALL: [Self; 6] =
+        [Self::GetSubject, Self::CheckProcedure, Self::Search, Self::ListAccesses, Self::Operate, Self::ExplainLink];
 
     /// The name, as answers write it.
     pub fn name(self) -> &'static str {
@@ -33,6 +36,7 @@ impl Action {
             Self::Search => "search",
             Self::ListAccesses => "list_accesses",
             Self::Operate => "operate",
+            Self::ExplainLink => "explain_link",
         }
     }
 }

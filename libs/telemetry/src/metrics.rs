@@ -47,6 +47,8 @@ pub enum Action {
     Search,
     /// Who looked at a subject's records.
     ListAccesses,
+    /// Why mentions are one subject, or not.
+    ExplainLink,
     /// The four measures of a register.
     GetQuality,
     /// How far the hub is.
@@ -54,11 +56,12 @@ pub enum Action {
 }
 
 impl Action {
-    const ALL: [(Self, &'static str); 6] = [
+    const ALL: [(Self, &'static str); 7] = [
         (Self::GetSubject, "get_subject"),
         (Self::CheckProcedure, "check_procedure"),
         (Self::Search, "search"),
         (Self::ListAccesses, "list_accesses"),
+        (Self::ExplainLink, "explain_link"),
         (Self::GetQuality, "get_quality"),
         (Self::GetStatus, "get_status"),
     ];

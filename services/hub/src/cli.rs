@@ -3,8 +3,8 @@
 use clap::{Parser, Subcommand};
 
 use crate::commands::{
-    accesses, bench, check, completions, config, contracts, demo, dev_certs, get, policy, procedures, publish, quality,
-    rejected, search, serve, status, units, views,
+    accesses, bench, check, completions, config, contracts, demo, dev_certs, explain, get, policy, procedures, publish,
+    quality, rejected, search, serve, status, units, views,
 };
 use crate::context::{Context, GlobalArgs};
 use crate::error::{CommandError, Exit};
@@ -48,6 +48,8 @@ pub enum Command {
     Check(check::CheckArgs),
     /// Look a subject up; at most 20 masked hits
     Search(search::SearchArgs),
+    /// Show why mentions are one subject, or why two are not, in bits
+    Explain(explain::ExplainArgs),
     /// Show who looked at a subject's records
     Accesses(accesses::AccessesArgs),
     /// Show how correct, sufficient, clean and alive the data is
@@ -89,6 +91,7 @@ impl Command {
             Self::Get(args) => get::run(args, context).await,
             Self::Check(args) => check::run(args, context).await,
             Self::Search(args) => search::run(args, context).await,
+            Self::Explain(args) => explain::run(args, context).await,
             Self::Accesses(args) => accesses::run(args, context).await,
             Self::Quality(args) => quality::run(args, context).await,
             Self::Rejected(args) => rejected::run(args, context).await,

@@ -17,8 +17,9 @@ use wire::query::get_subject_response::Result as Found;
 use wire::query::query_service_server::QueryService as _;
 use wire::query::subject_key::Key;
 use wire::query::{
-    CadastralKey, CheckProcedureRequest, GetQualityRequest, GetStatusRequest, GetSubjectRequest, ItemState,
-    ListAccessesRequest, MinPosition, NameBirth, NameCommune, ParcelSheet, SearchRequest, SubjectKey, search_request,
+    CadastralKey, CheckProcedureRequest, ExplainLinkRequest, GetQualityRequest, GetStatusRequest, GetSubjectRequest,
+    ItemState, ListAccessesRequest, MinPosition, NameBirth, NameCommune, ParcelSheet, SearchRequest, SubjectKey,
+    search_request,
 };
 
 const BIRTH_REGISTRATION: &str = "1.001193";
@@ -462,5 +463,46 @@ async fn quality_and_status_count_what_is_folded() {
     assert_eq!((status.records, status.mentions >= 1, status.behind), (1, true, 0));
     assert_eq!(status.contracts.len(), 4);
     assert_eq!((status.log.as_str(), status.digest.len()), ("embedded", 64));
+    hub.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_link_is_explained_in_bits_and_values_stay_where_they_are() {
+    let hub = hub_with_residence().await;
+    let other = far_apart(7);
+    hub.state(&[
+        Record::new("health", "insurance_card", "H-1").with(card(ID, "19900807")),
+        Record::new("health", "insurance_card", "H-2").with(card(&other, "19900807")),
+    ])
+    .await;
+    let ask = |caller: &str, right: Option<SubjectKey>| {
+        let (left, purpose) = (key(Key::PersonalId(ID.into())), purpose(""));
+        hub.ask(caller, ExplainLinkRequest { kind: "person".into(), left, right, purpose })
+    };
+    let whole = hub.query.explain_link(ask(AUDITOR, None)).await.expect("an auditor may").into_inner();
+    assert!(whole.together && whole.model_epoch == 1 && whole.threshold_bits >= 4.0);
+    let tree = &whole.pairs[0];
+    assert_eq!((whole.pairs.len(), tree.outcome.as_str()), (1, "tree"));
+    let sum: f64 = tree.evidence.iter().map(|e| e.bits).sum();
+    assert!((sum - tree.bits).abs() < 1e-9 && tree.bits > whole.threshold_bits, "{tree:?}");
+    let field = |name: &str| tree.evidence.iter().find(|e| e.field == name).expect("a field of persons");
+    assert_eq!((field("personal_id").level.as_str(), field("birth").level.as_str()), ("equal", "equal"));
+    assert_eq!(whole.refused[0].outcome, "refused_by_ids");
+    assert_eq!(whole.refused[0].refused_by.len(), 2);
+    assert!(!format!("{whole:?}").contains("Trần"), "how they agree, not what they say");
+
+    let right = key(Key::PersonalId(other));
+    let apart = hub.query.explain_link(ask(AUDITOR, right)).await.expect("an auditor may").into_inner();
+    assert!(!apart.together && apart.left_subject != apart.right_subject);
+    assert_eq!(apart.pairs[0].outcome, "refused_by_ids");
+    let right = key(Key::Subject(tree.right.as_ref().expect("two ends").mention.clone()));
+    let path = hub.query.explain_link(ask(AUDITOR, right)).await.expect("an auditor may").into_inner();
+    assert!(path.together && path.pairs.len() <= 1);
+
+    let status = hub.query.explain_link(ask(NATIONAL, None)).await.expect_err("a portal may not");
+    assert_eq!(status.code(), Code::PermissionDenied);
+    let actions: Vec<_> = hub.accesses().iter().map(|a| (a.action.name(), a.records.len())).collect();
+    assert_eq!(actions.iter().filter(|(action, _)| *action == "explain_link").count(), 4, "{actions:?}");
+    assert!(actions[0].1 >= 2, "the records that were read are told");
     hub.stop().await;
 }

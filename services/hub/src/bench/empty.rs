@@ -17,9 +17,9 @@ use wire::ingest::{
 };
 use wire::query::query_service_server::{QueryService, QueryServiceServer};
 use wire::query::{
-    CheckProcedureRequest, CheckProcedureResponse, GetQualityRequest, GetQualityResponse, GetStatusRequest,
-    GetStatusResponse, GetSubjectRequest, GetSubjectResponse, ListAccessesRequest, ListAccessesResponse, SearchRequest,
-    SearchResponse,
+    CheckProcedureRequest, CheckProcedureResponse, ExplainLinkRequest, ExplainLinkResponse, GetQualityRequest,
+    GetQualityResponse, GetStatusRequest, GetStatusResponse, GetSubjectRequest, GetSubjectResponse,
+    ListAccessesRequest, ListAccessesResponse, SearchRequest, SearchResponse,
 };
 
 use crate::config::Config;
@@ -112,6 +112,10 @@ impl QueryService for Nothing {
     }
 
     async fn list_accesses(&self, _: Request<ListAccessesRequest>) -> Answer<ListAccessesResponse> {
+        Ok(Response::new(Default::default()))
+    }
+
+    async fn explain_link(&self, _: Request<ExplainLinkRequest>) -> Answer<ExplainLinkResponse> {
         Ok(Response::new(Default::default()))
     }
 

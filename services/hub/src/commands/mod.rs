@@ -9,6 +9,7 @@ pub mod config;
 pub mod contracts;
 pub mod demo;
 pub mod dev_certs;
+pub mod explain;
 pub mod get;
 pub mod policy;
 pub mod procedures;

@@ -31,14 +31,10 @@ struct Page {
 }
 
 impl Core {
-    /// An auditor lists anybody's; a desk that has authenticated a person lists that person's, hence persons only.
-    pub(super) async fn list_accesses(
-        self: &Arc<Self>,
-        asked: &Asked,
-        request: ListAccessesRequest,
-    ) -> Result<Told<ListAccessesResponse>, Failure> {
+    /// The kind that is asked for and the hash of the policy that lets it: for an auditor anything, for a desk that has
+    /// authenticated a person that person. It serves the person or an audit, not a procedure: its case says why.
+    pub(super) fn permit_audit(&self, asked: &Asked, kind: &str) -> Result<(Kind, [u8; 32]), Error> {
         let access = self.handle.access.load_full();
-        // A listing serves the person or an audit, not a procedure: its case says why.
         if asked.case.trim().is_empty() {
             return Err(Refusal::PurposeMissing.into());
         }
@@ -47,12 +43,22 @@ impl Core {
         }
         let any = access.permit_listing(&asked.caller, Listing::Any);
         let permit = any.or_else(|_| access.permit_listing(&asked.caller, Listing::Own))?;
-        let kind = Kind::from_name(&request.kind)
+        let kind = Kind::from_name(kind)
             .ok_or_else(|| Error::field("kind", "kind_unknown", "the kinds are person and parcel"))?;
         if permit.listing() == Listing::Own && kind != Kind::Person {
-            let description = "only an auditor lists who looked at what is not a person";
-            return Err(Error::field("kind", "kind_not_granted", description).into());
+            let description = "only an auditor asks this of what is not a person";
+            return Err(Error::field("kind", "kind_not_granted", description));
         }
+        Ok((kind, *permit.policy_hash().as_bytes()))
+    }
+
+    /// An auditor lists anybody's; a desk that has authenticated a person lists that person's, hence persons only.
+    pub(super) async fn list_accesses(
+        self: &Arc<Self>,
+        asked: &Asked,
+        request: ListAccessesRequest,
+    ) -> Result<Told<ListAccessesResponse>, Failure> {
+        let (kind, policy) = self.permit_audit(asked, &request.kind)?;
         let mark = match request.page_token.as_str() {
             "" => None,
             token => {
@@ -66,7 +72,7 @@ impl Core {
             limit => limit.min(LIMIT_MAX),
         };
         let key = Key::read(request.key.as_ref(), kind, "key")?;
-        let page = Page { kind, key, mark, limit, policy: *permit.policy_hash().as_bytes(), now: asked.at };
+        let page = Page { kind, key, mark, limit, policy, now: asked.at };
         let core = Arc::clone(self);
         self.reads.run(move || Ok(list(&core, &page))).await?
     }

@@ -279,6 +279,34 @@ impl Session {
         Ok(false)
     }
 
+    /// The live mention that a key names, and its subject: the mention itself for a mention's id, else one that bears the
+    /// key.
+    pub(super) fn mention_of(
+        &self,
+        kind: Kind,
+        key: &Key,
+        field: &str,
+    ) -> Result<Option<(MentionId, MentionId)>, Error> {
+        let subject = match self.resolve(kind, key)? {
+            Resolved::Nobody => return Ok(None),
+            Resolved::One { id, .. } => id,
+            Resolved::Several(_) => {
+                let description = "the key names several subjects: ask again with a subject id";
+                return Err(Error::field(field, "key_ambiguous", description));
+            }
+        };
+        if let Key::Subject(mention) = key {
+            return Ok(Some((*mention, subject)));
+        }
+        let (lookups, test) = self.lookups(key);
+        for (mention, record) in self.candidates(&lookups)? {
+            if self.subject_of(mention)? == Some(subject) && self.bears(kind, record, mention, test.as_ref())? {
+                return Ok(Some((mention, subject)));
+            }
+        }
+        Ok(Some((subject, subject)))
+    }
+
     /// Records that bear the key and are in the links no more: who looked at them is told with the subject's own.
     pub(super) fn former_records(&self, kind: Kind, key: &Key) -> Result<BTreeSet<Pseudonym>, Error> {
         let (lookups, test) = self.lookups(key);

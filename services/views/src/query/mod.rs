@@ -19,6 +19,7 @@
 mod accesses;
 mod account;
 mod error;
+mod explain;
 mod key;
 mod lane;
 mod procedure;

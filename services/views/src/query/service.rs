@@ -10,9 +10,9 @@ use tonic::{Request, Response, Status};
 use tracing::Instrument as _;
 use wire::query::query_service_server::QueryService;
 use wire::query::{
-    CheckProcedureRequest, CheckProcedureResponse, GetQualityRequest, GetQualityResponse, GetStatusRequest,
-    GetStatusResponse, GetSubjectRequest, GetSubjectResponse, ListAccessesRequest, ListAccessesResponse, Purpose,
-    SearchRequest, SearchResponse,
+    CheckProcedureRequest, CheckProcedureResponse, ExplainLinkRequest, ExplainLinkResponse, GetQualityRequest,
+    GetQualityResponse, GetStatusRequest, GetStatusResponse, GetSubjectRequest, GetSubjectResponse,
+    ListAccessesRequest, ListAccessesResponse, Purpose, SearchRequest, SearchResponse,
 };
 
 use super::account::{Asked, Failure, Told};
@@ -138,6 +138,22 @@ impl QueryService for Query {
         let asked = core.asked(Action::ListAccesses, Counted::ListAccesses, caller, request.purpose.as_ref());
         let answer = async {
             let result = core.list_accesses(&asked, request).await;
+            core.conclude(asked, result).await
+        };
+        let (mut response, basis) = Box::pin(answer).instrument(span).await?;
+        response.basis = Some(basis);
+        Ok(Response::new(response))
+    }
+
+    async fn explain_link(
+        &self,
+        request: Request<ExplainLinkRequest>,
+    ) -> Result<Response<ExplainLinkResponse>, Status> {
+        let (core, caller, span) = (&self.0, caller_of(&request)?, span("ExplainLink", &request));
+        let request = request.into_inner();
+        let asked = core.asked(Action::ExplainLink, Counted::ExplainLink, caller, request.purpose.as_ref());
+        let answer = async {
+            let result = core.explain_link(&asked, request).await;
             core.conclude(asked, result).await
         };
         let (mut response, basis) = Box::pin(answer).instrument(span).await?;

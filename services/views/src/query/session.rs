@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use contract::{Contract, Facts};
 use event_log::{EventLog, Locator, Logged, ReadError};
-use linkage::{Component, NodeMeta, NodeNo};
+use linkage::{Component, FeatureRow, NodeMeta, NodeNo};
 use projection::head::{Head, HeadFinding, StoredVersion};
-use projection::mention::mention_id;
+use projection::mention::{self, Reading, VersionBody, mention_id};
 use projection::state::ControlState;
 use projection::subject::Source;
 use projection::units::Units;
@@ -136,7 +136,7 @@ impl Session {
         Ok(row.map(|v| MentionRow::decode(&v)).transpose()?)
     }
 
-    fn meta(&self, node: NodeNo) -> Result<NodeMeta, Error> {
+    pub(super) fn meta(&self, node: NodeNo) -> Result<NodeMeta, Error> {
         let row = self.view.get(Table::NodeMeta, &node.0.to_be_bytes())?.ok_or(FoldError::Row("node"))?;
         Ok(decode_node(&row)?)
     }
@@ -155,13 +155,49 @@ impl Session {
         Ok(found.map(|m| m.kind))
     }
 
+    /// What linkage reads of a live mention, and the version that it stands in; `None` when the version cannot be read.
+    pub(super) fn features(&self, mention: MentionId) -> Result<Option<(FeatureRow, Source)>, Error> {
+        let Some(row) = self.mention(mention)? else { return Ok(None) };
+        let head = self.head(row.record)?.ok_or(FoldError::Row("head"))?;
+        let linked = head.facts().and_then(|f| head.version(f.version.0, f.version.1)).copied();
+        let (Some(version), Some(model)) = (linked, &self.control.model) else { return Ok(None) };
+        let Some(loaded) = self.load(row.record, &version, &head, vec![mention])? else { return Ok(None) };
+        let entry = Entry::decode(&loaded.logged.bytes)?;
+        let envelope = Envelope::decode(entry.plain_body()?)?;
+        let reading = Reading {
+            contract: &loaded.contract,
+            kinds: contract::kinds(),
+            model: &model.model,
+            units: &model.units,
+            secret: &self.secret,
+        };
+        let body = VersionBody {
+            register: &head.register,
+            record: row.record,
+            version: (version.row.epoch, version.row.version),
+            record_type: envelope.record_type,
+            agency: &envelope.agency,
+            recorded_at: entry.header.recorded_at,
+            payload: envelope.payload,
+        };
+        // What the fold has linked it has read; a version that it could not read has no live mention.
+        let Ok(read) = mention::read(&reading, &body) else { return Ok(None) };
+        let found = read.inputs.iter().find(|input| input.id == mention).map(|input| input.row);
+        Ok(found.map(|features| (features, loaded.source)))
+    }
+
+    /// The component of a node; `None` for one without edges.
+    pub(super) fn component(&self, node: NodeNo) -> Result<Option<Component>, Error> {
+        let Some(component) = self.meta(node)?.component else { return Ok(None) };
+        let row = self.view.get(Table::Component, &component.0.to_be_bytes())?.ok_or(FoldError::Row("component"))?;
+        Ok(Some(Component::decode(&row)?))
+    }
+
     /// The nodes of a subject's cluster.
     fn nodes(&self, subject: MentionId) -> Result<Vec<NodeNo>, Error> {
         let Some(row) = self.mention(subject)? else { return Ok(Vec::new()) };
         let node = row.placement.node;
-        let Some(component) = self.meta(node)?.component else { return Ok(vec![node]) };
-        let row = self.view.get(Table::Component, &component.0.to_be_bytes())?.ok_or(FoldError::Row("component"))?;
-        let component = Component::decode(&row)?;
+        let Some(component) = self.component(node)? else { return Ok(vec![node]) };
         let at = component.place(node).ok_or(FoldError::Row("component"))?;
         Ok(component.cluster_of(at).map(|i| component.nodes[i].no).collect())
     }

@@ -1,4 +1,4 @@
-//! Prints how fast a nation is made and written: `cargo run --release -p nation --example speed -- 20000`.
+//! Prints how fast a nation is made and written: `cargo run --release -p nation --example nation_speed -- 20000`.
 
 use std::time::Instant;
 

@@ -1,4 +1,4 @@
-//! Prints what a permit and a check cost: `cargo run --release -p access --example speed`.
+//! Prints what a permit and a check cost: `cargo run --release -p access --example permit_speed`.
 
 use std::hint::black_box;
 use std::time::Instant;

@@ -6,7 +6,7 @@
 //! of the steps are processor time of the folding thread, which a busy machine does not stretch.
 //!
 //! ```text
-//! cargo run --release -p view-store --example speed -- [records] [fjall|sled] [directory]
+//! cargo run --release -p view-store --example store_speed -- [records] [fjall|sled] [directory]
 //! ```
 
 use std::path::Path;

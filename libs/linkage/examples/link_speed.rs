@@ -1,4 +1,4 @@
-//! A table of what linking costs per record, in memory: `cargo run --release -p linkage --example speed [records]`.
+//! A table of what linking costs per record, in memory: `cargo run --release -p linkage --example link_speed [records]`.
 
 use std::hint::black_box;
 use std::time::Instant;
