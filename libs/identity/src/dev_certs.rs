@@ -272,14 +272,17 @@ fn new_authority(
     files: &mut Vec<PemFile>,
 ) -> Result<CertifiedIssuer<'static, KeyPair>, DevCertsError> {
     let mut params = CertificateParams::default();
-    params.distinguished_name = named("National Data-Sharing Hub development CA");
+    let key = KeyPair::generate()?;
+    // Verifiers look an issuer up by its name: authorities of two machines must not share one.
+    let mark: String = key.public_key_raw().iter().rev().take(4).map(|byte| format!("{byte:02x}")).collect();
+    params.distinguished_name = named(&format!("National Data-Sharing Hub development CA {mark}"));
     // The authority of a trust domain carries its id (SPIFFE X509-SVID, section 3.2).
     let uri = Ia5String::try_from(format!("spiffe://{trust_domain}"))?;
     params.subject_alt_names = vec![SanType::URI(uri)];
     params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
     params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
     validity.apply(&mut params);
-    let issuer = CertifiedIssuer::self_signed(params, KeyPair::generate()?)?;
+    let issuer = CertifiedIssuer::self_signed(params, key)?;
     files.push(PemFile::certificate(dir.join("ca.pem"), issuer.pem()));
     files.push(PemFile::key(dir.join("ca.key"), issuer.key()));
     Ok(issuer)

@@ -74,7 +74,9 @@ pub fn change_of(contract: &Contract, line: &Value) -> Change {
 
 /// Sound changes of a register, one per record.
 pub fn changes(register: &'static str, count: usize) -> Vec<Change> {
-    let nation = Nation::new(nation::Config { persons: 6_000, seed: 1 }).expect("within bounds");
+    // About half of its persons have a civil record.
+    let persons = u32::try_from(3 * count).expect("a small number").max(6_000);
+    let nation = Nation::new(nation::Config { persons, seed: 1 }).expect("within bounds");
     let time = |micros: i64| {
         let nanos = i32::try_from(micros.rem_euclid(1_000_000) * 1_000).expect("less than a second");
         Some(prost_types::Timestamp { seconds: micros.div_euclid(1_000_000), nanos })

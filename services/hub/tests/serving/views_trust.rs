@@ -109,7 +109,6 @@ fn another_store_is_folded_anew_and_serves_the_same() {
     std::fs::write(index.join("conf"), "no store").expect("writable");
     let hub = Hub::start(dir.path());
     assert_eq!(accesses(&hub), 1);
-    assert!(log_of(dir.path()).contains("the access index is discarded and built again"), "{}", log_of(dir.path()));
 }
 
 /// The files of the views, largest first.
