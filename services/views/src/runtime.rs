@@ -289,8 +289,8 @@ impl Run {
                     self.metrics.behind(self.behind());
                     continue;
                 }
-                // The feed has told why in the call before.
-                Fed::End => return Ok(()),
+                // It told why in the call before, unless its thread has panicked: dropping it takes that on.
+                Fed::End => return Err(FoldError::Thread(std::io::Error::other("it has ended"))),
             };
             let begin = Instant::now();
             let policy = self.policy_indices();

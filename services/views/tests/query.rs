@@ -499,7 +499,7 @@ async fn a_link_is_explained_in_bits_and_values_stay_where_they_are() {
     let path = hub.query.explain_link(ask(AUDITOR, right)).await.expect("an auditor may").into_inner();
     assert!(path.together && path.pairs.len() <= 1);
 
-    let status = hub.query.explain_link(ask(NATIONAL, None)).await.expect_err("a portal may not");
+    let status = hub.query.explain_link(ask(CIVIL, None)).await.expect_err("a register may not");
     assert_eq!(status.code(), Code::PermissionDenied);
     let actions: Vec<_> = hub.accesses().iter().map(|a| (a.action.name(), a.records.len())).collect();
     assert_eq!(actions.iter().filter(|(action, _)| *action == "explain_link").count(), 4, "{actions:?}");

@@ -48,8 +48,8 @@ pub enum FoldError {
         /// Where.
         position: Position,
     },
-    /// The thread that reads ahead cannot be started.
-    #[error("the fold's reading thread cannot be started: {0}")]
+    /// The thread that reads ahead cannot be started, or has ended.
+    #[error("the fold's reading thread: {0}")]
     Thread(std::io::Error),
     /// Positions in the store do not decode.
     #[error("view store: the committed positions are damaged; rebuild the views from the log")]
