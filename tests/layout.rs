@@ -25,7 +25,7 @@ const TOP_LEVEL: [&str; 13] = [
 ];
 
 /// Crates without async, clock, I/O and randomness.
-const PURE: [&str; 6] = ["access", "contract", "linkage", "projection", "record", "validate"];
+const PURE: [&str; 7] = ["access", "contract", "ledger", "linkage", "projection", "record", "validate"];
 
 /// Not even through another crate. (Clocks come with `cel` and `cedar-policy`; nothing here may name them itself.)
 const NEVER_IN_PURE: [&str; 12] = [
