@@ -37,7 +37,7 @@ pub use note::{Note, NoteError, SigningKey, VerifierKey};
 pub use policy::{Policy, PolicyError, Trusted, Untrusted};
 pub use proof::{ProofError, verify_consistency, verify_inclusion};
 pub use receipt::{Receipt, ReceiptBatch, ReceiptError, UpgradeError};
-pub use tick::{Head, Heads, Shape, Tick};
+pub use tick::{Head, Heads, Shape, Tick, TreeOf};
 pub use tile::{Resource, Tile};
 pub use tiled::{TiledError, TiledTree};
 pub use tree::{EMPTY_ROOT, Hash, leaf_hash, node_hash};

@@ -188,24 +188,31 @@ impl Policy {
     /// # Errors
     /// [`Untrusted`].
     pub fn verify(&self, note: &str) -> Result<Trusted, Untrusted> {
+        let trusted = self.verify_log(note)?;
+        let signed = self.witnesses.iter().map(|w| trusted.cosigned.iter().any(|c| c.witness == w.name));
+        let signed: Vec<_> = signed.collect();
+        if self.quorum.is_none_or(|quorum| self.met(quorum, &signed)) {
+            return Ok(trusted);
+        }
+        Err(Untrusted::Quorum { cosigned: trusted.cosigned.into_iter().map(|c| c.witness).collect() })
+    }
+
+    /// As [`Policy::verify`], without the quorum: that the log said so, not that it said so to everybody.
+    ///
+    /// # Errors
+    /// Every variant of [`Untrusted`] but [`Untrusted::Quorum`].
+    pub fn verify_log(&self, note: &str) -> Result<Trusted, Untrusted> {
         let note = Note::parse(note).map_err(CheckpointError::Note)?;
         let checkpoint = Checkpoint::parse(note.text)?;
         let log = self.logs.iter().find(|log| log.key.name() == checkpoint.origin);
         let log = log.ok_or_else(|| Untrusted::UnknownLog { origin: checkpoint.origin.clone() })?;
         log.key.verify(&note).map_err(CheckpointError::Note)?;
-        let times = self
-            .witnesses
-            .iter()
-            .map(|w| w.key.verify(&note).map_err(|_: NoteError| Untrusted::Cosignature { witness: w.name.clone() }));
-        let times = times.collect::<Result<Vec<_>, _>>()?;
-        let named = self.witnesses.iter().zip(&times);
-        let cosigned = named.filter_map(|(w, time)| Some(Cosigned { witness: w.name.clone(), time: (*time)? }));
-        let cosigned: Vec<_> = cosigned.collect();
-        let signed: Vec<_> = times.iter().map(Option::is_some).collect();
-        if self.quorum.is_none_or(|quorum| self.met(quorum, &signed)) {
-            return Ok(Trusted { checkpoint, cosigned });
+        let mut cosigned = Vec::new();
+        for Witness { name, key, .. } in &self.witnesses {
+            let time = key.verify(&note).map_err(|_: NoteError| Untrusted::Cosignature { witness: name.clone() })?;
+            cosigned.extend(time.map(|time| Cosigned { witness: name.clone(), time }));
         }
-        Err(Untrusted::Quorum { cosigned: cosigned.into_iter().map(|c| c.witness).collect() })
+        Ok(Trusted { checkpoint, cosigned })
     }
 
     /// Groups only hold what stands before them, so this ends.

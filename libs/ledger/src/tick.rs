@@ -154,6 +154,15 @@ impl Head {
     }
 }
 
+/// Which of a log's trees.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum TreeOf {
+    /// The super-log.
+    Log,
+    /// A partition.
+    Partition(Stream, Partition),
+}
+
 /// The name of a partition's tree below its log: `<stream>/<partition>`.
 pub fn tree_name(stream: Stream, partition: Partition) -> String {
     format!("{}/{}", stream.name(), partition.0)

@@ -73,6 +73,38 @@ impl Tree {
     }
 }
 
+/// The root of a tree whose leaves come one by one, in memory that grows with the logarithm of their number.
+#[derive(Debug, Clone, Default)]
+pub struct Frontier {
+    size: u64,
+    /// Roots of complete subtrees, the largest first: one for each one-bit of the size.
+    roots: Vec<Hash>,
+}
+
+impl Frontier {
+    /// Adds a leaf by its hash.
+    pub fn push(&mut self, leaf: Hash) {
+        let mut hash = leaf;
+        for _ in 0..self.size.trailing_ones() {
+            let left = self.roots.pop().expect("a root for each one-bit of the size");
+            hash = node_hash(&left, &hash);
+        }
+        self.roots.push(hash);
+        self.size += 1;
+    }
+
+    /// The number of leaves.
+    pub fn size(&self) -> u64 {
+        self.size
+    }
+
+    /// The root over them.
+    pub fn root(&self) -> Hash {
+        let joined = self.roots.iter().rev().copied().reduce(|right, left| node_hash(&left, &right));
+        joined.unwrap_or(EMPTY_ROOT)
+    }
+}
+
 /// The root that an audit path leads to, or `None` when the path does not fit `index` and `size`.
 pub fn root_of_path(leaf: Hash, index: u64, size: u64, path: &[Hash]) -> Option<Hash> {
     if index >= size {
@@ -114,6 +146,9 @@ mod tests {
         for n in 1..70 {
             let tree = Tree::new(leaves(n));
             assert_eq!(tree.root(), by_definition(&leaves(n)), "{n} leaves");
+            let mut frontier = Frontier::default();
+            leaves(n).into_iter().for_each(|leaf| frontier.push(leaf));
+            assert_eq!((frontier.size(), frontier.root()), (n as u64, tree.root()));
             for (i, leaf) in leaves(n).into_iter().enumerate() {
                 assert_eq!(root_of_path(leaf, i as u64, n as u64, &tree.path(i)), Some(tree.root()));
             }
