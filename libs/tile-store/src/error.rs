@@ -3,6 +3,8 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use record::{DecodeError, Position};
+
 /// Why the ledger's files cannot be used or extended.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -44,9 +46,27 @@ pub enum Error {
         /// What it has.
         size: u64,
     },
-    /// A tick is before the last one, in time or in a partition: the cut is void.
-    #[error("the tick would go backwards: such a cut is void, leave it out")]
+    /// A tick is not later than the last one, or behind it in a partition.
+    #[error("the tick is not later than the last one, or behind it in a partition: leave such a cut out")]
     Backwards,
+    /// An entry is not the partition's next: the follower left some out.
+    #[error("entry {found} of {tree} was given, of which the ledger has {size}: read the log on from there")]
+    Gap {
+        /// The partition.
+        tree: String,
+        /// Index of the entry.
+        found: u64,
+        /// What the ledger has.
+        size: u64,
+    },
+    /// A control entry cannot be read: the ledger would miss a cut.
+    #[error("{position} cannot be read: use a program that knows its format")]
+    Control {
+        /// Its place.
+        position: Position,
+        /// Why.
+        source: DecodeError,
+    },
 }
 
 impl Error {

@@ -11,7 +11,7 @@
 //! Paths are those of the format, so that serving is reading files, and stock tools can be pointed at the folder or at a
 //! partition's.
 //!
-//! A follower of the log reads entries, [appends](TileStore::append) their hashes, and at each cut takes a
+//! A [`Follower`] of the log is given its entries, [appends](TileStore::append) their hashes, and at each cut takes a
 //! [tick](TileStore::tick). Now and then it [publishes](TileStore::publish) (partial tiles and signed checkpoints) and
 //! [commits](TileStore::commit) (makes durable). None of it is on the way of an append to the log.
 //!
@@ -27,12 +27,14 @@
 
 mod error;
 mod files;
+mod follower;
 mod state;
 mod store;
 mod tree;
 mod verify;
 
 pub use error::Error;
+pub use follower::Follower;
 pub use state::State;
 pub use store::{Published, TileStore};
 pub use verify::verify_tree;

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use ledger::tick::tree_name;
 use ledger::{Hash, Heads, Resource, Shape, SigningKey, Tile, TreeOf};
-use record::{EntryHash, Partition, Positions, Stream, Timestamp};
+use record::{EntryHash, Index, Partition, Positions, Stream, Timestamp};
 
 use crate::error::Error;
 use crate::files::{self, Dirty};
@@ -80,7 +80,20 @@ impl TileStore {
     /// How many entries of each partition have been appended: where to read on.
     pub fn ends(&self) -> Positions {
         let sizes = self.shape.partitions().zip(&self.partitions);
-        sizes.map(|((stream, partition), tree)| (stream, partition, record::Index(tree.size()))).collect()
+        sizes.map(|((stream, partition), tree)| (stream, partition, Index(tree.size()))).collect()
+    }
+
+    /// How many entries of a partition have been appended: the index of its next one.
+    ///
+    /// # Errors
+    /// [`Error::NoPartition`].
+    pub fn size(&self, stream: Stream, partition: Partition) -> Result<Index, Error> {
+        Ok(Index(self.partitions[self.slot(stream, partition)?].size()))
+    }
+
+    fn slot(&self, stream: Stream, partition: Partition) -> Result<usize, Error> {
+        let slot = self.shape.slot(stream, partition);
+        Ok(slot.ok_or_else(|| Error::NoPartition(tree_name(stream, partition)))? as usize)
     }
 
     /// Appends the hashes of a partition's next entries.
@@ -93,8 +106,7 @@ impl TileStore {
         partition: Partition,
         entries: impl IntoIterator<Item = EntryHash>,
     ) -> Result<(), Error> {
-        let slot = self.shape.slot(stream, partition);
-        let slot = slot.ok_or_else(|| Error::NoPartition(tree_name(stream, partition)))? as usize;
+        let slot = self.slot(stream, partition)?;
         self.writing(|store| {
             let tree = &mut store.partitions[slot];
             entries.into_iter().try_for_each(|entry| tree.append(&entry.0))
@@ -102,12 +114,13 @@ impl TileStore {
     }
 
     /// Takes a tick: the state of every partition at `ends`, the cut at time `at`, becomes the next leaf of the super-log.
+    /// Only a cut that is later than the last tick becomes one, so that a cut which is met again after a crash does not.
     ///
     /// # Errors
     /// [`Error::Ahead`], [`Error::Backwards`], [`Error::Poisoned`], [`Error::Io`]. The first two change nothing.
     pub fn tick(&mut self, at: Timestamp, ends: &Positions) -> Result<&State, Error> {
         let heads = self.heads_at(ends)?;
-        if self.state.tick.is_some_and(|last| at < last.at) {
+        if self.state.tick.is_some_and(|last| at <= last.at) {
             return Err(Error::Backwards);
         }
         let tick = heads.tick(at);

@@ -110,6 +110,7 @@ fn ticks_that_go_backwards_or_ahead_change_nothing() {
     assert!(matches!(store.tick(Timestamp(6), &ends(11)), Err(Error::Ahead { end: 11, size: 10, .. })));
     assert!(matches!(store.tick(Timestamp(6), &ends(6)), Err(Error::Backwards)));
     assert!(matches!(store.tick(Timestamp(4), &ends(8)), Err(Error::Backwards)));
+    assert!(matches!(store.tick(Timestamp(5), &ends(7)), Err(Error::Backwards)), "the same cut again");
     assert_eq!(store.state().size, 1);
     store.tick(Timestamp(6), &ends(10)).unwrap();
     assert_eq!(store.state().size, 2);
