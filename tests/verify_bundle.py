@@ -97,7 +97,7 @@ class Policy:
                 continue
             if words[0] == "log":
                 key = vkey(words[1], 1)
-                self.logs[key[0]] = key
+                self.logs.setdefault(key[0], []).append(key)
             elif words[0] == "witness":
                 self.rules[words[1]] = vkey(words[2], 4)
             elif words[0] == "group":
@@ -123,8 +123,8 @@ class Policy:
             dash, name, blob = line.split(" ")
             require(dash == "\u2014", "not a signature line")
             signatures.setdefault((name, b64(blob)[:4]), b64(blob)[4:])
-        name, key_id, key = self.logs[origin]
-        require(signed(key, text.encode(), signatures.get((name, key_id), b"")), "the log's signature is not valid")
+        logs = [signed(key, text.encode(), signatures[n, i]) for n, i, key in self.logs[origin] if (n, i) in signatures]
+        require(logs and all(logs), "the log's signature is absent or not valid")
         times = {}
         for witness, (name, key_id, key) in ((w, r) for w, r in self.rules.items() if len(r) == 3):
             if (name, key_id) in signatures:
@@ -207,7 +207,7 @@ def read_accesses(body):
     return basis, found
 
 
-def check_receipt(data, position, entry_hash, origin, key):
+def check_receipt(data, position, entry_hash, origin, keys):
     r = Reader(data)
     stream, partition, index = position
     leaf_bytes = bytes([1, STREAMS.index(stream)]) + struct.pack("<HQ", partition, index) + entry_hash
@@ -216,10 +216,9 @@ def check_receipt(data, position, entry_hash, origin, key):
     path, note = [base64.b64encode(r.raw(32)).decode() for _ in range(r.varint())], r.text()
     text = note[: note.rindex("\n\n") + 1]
     require(r.at == len(data), "bytes after the receipt")
-    name, key_id, public = key
     dash, signer, blob = note[len(text) + 1 :].removesuffix("\n").split(" ")
-    require((dash, signer, b64(blob)[:4]) == ("\u2014", name, key_id), "the receipt is signed by another key")
-    require(signed(public, text.encode(), b64(blob)[4:]), "the receipt's signature is not valid")
+    public = [key for name, key_id, key in keys if ("\u2014", name, key_id) == (dash, signer, b64(blob)[:4])]
+    require(public and signed(public[0], text.encode(), b64(blob)[4:]), "the receipt's signature is not valid")
     first, size, root, end = text.split("\n")
     require((first, size, end) == (origin + "/receipts", str(count), ""), "not a receipt root")
     check_inclusion(leaf(leaf_bytes), number, count, b64(root), path)

@@ -204,15 +204,35 @@ impl Policy {
     pub fn verify_log(&self, note: &str) -> Result<Trusted, Untrusted> {
         let note = Note::parse(note).map_err(CheckpointError::Note)?;
         let checkpoint = Checkpoint::parse(note.text)?;
-        let log = self.logs.iter().find(|log| log.key.name() == checkpoint.origin);
-        let log = log.ok_or_else(|| Untrusted::UnknownLog { origin: checkpoint.origin.clone() })?;
-        log.key.verify(&note).map_err(CheckpointError::Note)?;
+        self.signed_by_log(&note, &checkpoint.origin)?;
         let mut cosigned = Vec::new();
         for Witness { name, key, .. } in &self.witnesses {
             let time = key.verify(&note).map_err(|_: NoteError| Untrusted::Cosignature { witness: name.clone() })?;
             cosigned.extend(time.map(|time| Cosigned { witness: name.clone(), time }));
         }
         Ok(Trusted { checkpoint, cosigned })
+    }
+
+    /// Of a log whose key was changed, the policy may list several keys; one must have signed, and none wrongly.
+    fn signed_by_log(&self, note: &Note<'_>, origin: &str) -> Result<(), Untrusted> {
+        let mut keys = self.keys(origin).peekable();
+        if keys.peek().is_none() {
+            return Err(Untrusted::UnknownLog { origin: origin.to_owned() });
+        }
+        let mut signed = Err(NoteError::Unsigned);
+        for key in keys {
+            match key.verify(note) {
+                Ok(_) => signed = Ok(()),
+                Err(NoteError::Unsigned) => {}
+                Err(error) => return Err(CheckpointError::Note(error).into()),
+            }
+        }
+        signed.map_err(|error| CheckpointError::Note(error).into())
+    }
+
+    /// The keys of the log with that origin.
+    pub fn keys(&self, origin: &str) -> impl Iterator<Item = &VerifierKey> {
+        self.logs.iter().map(|log| &log.key).filter(move |key| key.name() == origin)
     }
 
     /// Groups only hold what stands before them, so this ends.

@@ -62,6 +62,16 @@ fn an_invalid_signature_of_a_known_key_spoils_the_note() {
 }
 
 #[test]
+fn a_log_may_have_changed_its_key() {
+    let newer = SigningKey::new(LOG, &[9; 32]).unwrap();
+    let both = format!("log {}\nlog {}\nquorum none\n", log().verifier(), newer.verifier());
+    let (both, former) = (Policy::parse(&both).unwrap(), Policy::of_log(log().verifier().clone()));
+    let note = newer.sign(&Checkpoint::new(LOG, 7, [9; 32]).to_text());
+    assert!(both.verify(&note).is_ok() && both.verify(&self::note(&[])).is_ok());
+    assert_eq!(former.verify(&note), Err(Untrusted::Checkpoint(CheckpointError::Note(NoteError::Unsigned))));
+}
+
+#[test]
 fn what_the_format_does_not_allow_is_refused_with_its_line() {
     let (key, w1, w2) =
         (log().verifier().to_string(), witness(1).verifier().to_string(), witness(2).verifier().to_string());

@@ -103,9 +103,9 @@ impl Checker<'_> {
         if (receipt.position, receipt.entry) != (position, hash) {
             return self.fail("receipt", Problem::Receipt("the receipt is of another entry".into()));
         }
-        let key = self.trust.policy.logs().iter().find(|l| l.key.name() == log);
-        let key = &key.expect("the checkpoint was verified with this key").key;
-        if let Err(error) = receipt.verify(key, log) {
+        let keys = self.trust.policy.keys(log);
+        let verdicts: Vec<_> = keys.map(|key| receipt.verify(key, log)).collect();
+        if let (Some(Err(error)), false) = (verdicts.last(), verdicts.iter().any(Result::is_ok)) {
             self.fail("receipt", Problem::Receipt(error.to_string()));
         }
     }
