@@ -285,3 +285,42 @@ proptest! {
         prop_assert_eq!(Some(last), store.state().tick.map(|tick| tick.to_text()));
     }
 }
+
+fn copy(from: &Path, to: &Path) {
+    for (path, bytes) in files(from) {
+        let path = to.join(path.strip_prefix(from).unwrap());
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, bytes).unwrap();
+    }
+}
+
+/// The ledger that stands in the fixture: a full tile and partial ones of two levels.
+fn small(dir: &Path) {
+    let mut store = TileStore::create(dir, ORIGIN, SHAPE).unwrap();
+    append(&mut store, CHANGE_0, 3);
+    tick_all(&mut store, 1_763_791_978_000_000);
+    append(&mut store, CHANGE_0, 257);
+    append(&mut store, CHANGE_1, 1);
+    tick_all(&mut store, 1_763_791_979_000_000);
+    store.publish(&key()).unwrap();
+    store.commit().unwrap();
+}
+
+/// Written by the first version; every later one must read it and go on from there.
+#[test]
+fn a_ledger_of_the_first_version_opens_and_goes_on() {
+    let fixture = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/format-1");
+    let (dir, fresh) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    copy(&fixture, dir.path());
+    small(fresh.path());
+    let relative = |dir: &Path| -> BTreeMap<_, _> {
+        files(dir).into_iter().map(|(path, bytes)| (path.strip_prefix(dir).unwrap().to_owned(), bytes)).collect()
+    };
+    assert!(relative(fresh.path()) == relative(dir.path()), "a changed format needs a fixture of its own");
+    let mut store = TileStore::open(dir.path(), SHAPE).unwrap();
+    let state = store.state();
+    assert_eq!((state.size, state.head(CHANGE_0.0, CHANGE_0.1).unwrap().root), (2, root_of(CHANGE_0, 260)));
+    append(&mut store, CHANGE_0, 1);
+    tick_all(&mut store, 1_763_791_980_000_000);
+    assert_eq!(store.state().head(CHANGE_0.0, CHANGE_0.1).unwrap().root, root_of(CHANGE_0, 261));
+}
