@@ -32,9 +32,9 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         let ends = store.ends();
         store.tick(Timestamp(1_763_791_978_000_000 + tick as i64), &ends)?;
     }
-    let note = store.publish(&key)?.note;
-    let text = store.state().checkpoint().to_text();
-    store.write_checkpoint(&(note + &witness.cosign(&text, 1_763_791_979)))?;
+    let mut signed = store.publish(&key)?.signed;
+    signed.note += &witness.cosign(&signed.state.checkpoint().to_text(), 1_763_791_979);
+    store.write_cosigned(&signed)?;
     store.commit()?;
     std::fs::write(folder.join("log.vkey"), key.verifier().to_string())?;
     std::fs::write(folder.join("witness.vkey"), witness.verifier().to_string())?;

@@ -6,6 +6,7 @@
 //! change/3/checkpoint             a partition's head, signed as a checkpoint of its own
 //! change/3/tile/…                 its tree: one leaf for each entry, whose 32 bytes are the entry's hash
 //! heads                           the last durable state: every tree's size and root
+//! signed, cosigned                the last published state, and the last that witnesses cosigned, with their notes
 //! ```
 //!
 //! Paths are those of the format, so that serving is reading files, and stock tools can be pointed at the folder or at a
@@ -28,6 +29,7 @@
 mod error;
 mod files;
 mod follower;
+mod signed;
 mod state;
 mod store;
 mod tree;
@@ -35,6 +37,7 @@ mod verify;
 
 pub use error::Error;
 pub use follower::Follower;
+pub use signed::{Signatures, Signed};
 pub use state::State;
 pub use store::{Published, TileStore};
 pub use verify::verify_tree;

@@ -8,6 +8,7 @@ use record::{EntryHash, Index, Partition, Positions, Stream, Timestamp};
 
 use crate::error::Error;
 use crate::files::{self, Dirty};
+use crate::signed::{Signatures, Signed};
 use crate::state::State;
 use crate::tree::TreeFiles;
 
@@ -25,10 +26,10 @@ pub struct TileStore {
 }
 
 /// What was signed.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct Published {
-    /// The super-log's checkpoint, as a signed note.
-    pub note: String,
+    /// The state, and the super-log's checkpoint over it as a signed note.
+    pub signed: Signed,
     /// How many partitions' checkpoints were signed anew.
     pub partitions: usize,
 }
@@ -164,18 +165,39 @@ impl TileStore {
                 }
             }
             let note = key.sign(&store.state.checkpoint().to_text());
-            store.write_checkpoint(&note)?;
+            let signed = Signed { state: store.state.clone(), note };
+            store.write_signed(Signatures::Log, &signed)?;
             store.published = Some(store.state.heads.heads().iter().map(|head| head.size).collect());
-            Ok(Published { note, partitions })
+            Ok(Published { signed, partitions })
         })
     }
 
-    /// Replaces the super-log's checkpoint by the same with more signatures, when witnesses have cosigned it.
+    /// Keeps a published state whose note witnesses have cosigned meanwhile, and serves it as the checkpoint.
     ///
     /// # Errors
     /// [`Error::Io`].
-    pub fn write_checkpoint(&self, note: &str) -> Result<(), Error> {
-        files::replace(&self.dir.join(Resource::Checkpoint.to_string()), note.as_bytes())
+    pub fn write_cosigned(&self, signed: &Signed) -> Result<(), Error> {
+        self.write_signed(Signatures::Witnesses, signed)
+    }
+
+    fn write_signed(&self, by: Signatures, signed: &Signed) -> Result<(), Error> {
+        files::replace(&self.dir.join(by.file()), signed.to_text().as_bytes())?;
+        files::replace(&self.dir.join(Resource::Checkpoint.to_string()), signed.note.as_bytes())
+    }
+
+    /// The last state with such signatures; `None` when there was none. Needs no store: any process may make proofs.
+    ///
+    /// # Errors
+    /// [`Error::Damaged`], [`Error::Io`].
+    pub fn signed(dir: &Path, shape: Shape, by: Signatures) -> Result<Option<Signed>, Error> {
+        let path = dir.join(by.file());
+        let bytes = match files::read(&path) {
+            Err(Error::Io { source, .. }) if is_absent(&source) => return Ok(None),
+            read => read?,
+        };
+        let text = String::from_utf8(bytes).map_err(|_| Error::damaged(&path, "it is no text"))?;
+        let signed = Signed::parse(&text, shape);
+        signed.map(Some).ok_or_else(|| Error::damaged(&path, "it is not as it was written, or of another log"))
     }
 
     fn write_partial(&mut self) -> Result<(), Error> {

@@ -8,7 +8,7 @@ use ledger::tree::Tree;
 use ledger::*;
 use proptest::prelude::*;
 use record::{EntryHash, Index, Partition, Positions, Stream, Timestamp};
-use tile_store::{Error, TileStore, verify_tree};
+use tile_store::{Error, Signatures, Signed, TileStore, verify_tree};
 
 const ORIGIN: &str = "hub.test/log";
 const SHAPE: Shape = Shape { change: 2, access: 1, rejected: 1 };
@@ -70,9 +70,10 @@ fn what_is_published_is_served_from_files_and_proves_itself() {
     tick_all(&mut store, 2);
     let published = store.publish(&key()).unwrap();
     assert_eq!(published.partitions, 5, "every partition for the first time");
-    let checkpoint = Checkpoint::open(&published.note, key().verifier(), ORIGIN).unwrap();
+    let note = published.signed.note;
+    let checkpoint = Checkpoint::open(&note, key().verifier(), ORIGIN).unwrap();
     assert_eq!(checkpoint, store.state().checkpoint());
-    assert_eq!(fs::read_to_string(dir.path().join("checkpoint")).unwrap(), published.note);
+    assert_eq!(fs::read_to_string(dir.path().join("checkpoint")).unwrap(), note);
 
     let mut log = TiledTree::new(checkpoint.size, |tile| TileStore::tile(dir.path(), TreeOf::Log, tile));
     assert_eq!(log.root().unwrap(), checkpoint.root);
@@ -97,6 +98,36 @@ fn what_is_published_is_served_from_files_and_proves_itself() {
     append(&mut store, CHANGE_1, 1);
     tick_all(&mut store, 3);
     assert_eq!(store.publish(&key()).unwrap().partitions, 1, "only the one that has grown");
+}
+
+#[test]
+fn a_published_state_is_read_with_its_own_note_by_any_process() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut store = TileStore::create(dir.path(), ORIGIN, SHAPE).unwrap();
+    let read = |by| TileStore::signed(dir.path(), SHAPE, by).unwrap();
+    assert!(read(Signatures::Log).is_none() && read(Signatures::Witnesses).is_none());
+    append(&mut store, CHANGE_0, 5);
+    tick_all(&mut store, 1);
+    let first = store.publish(&key()).unwrap().signed;
+    append(&mut store, CHANGE_0, 5);
+    tick_all(&mut store, 2);
+    let second = store.publish(&key()).unwrap().signed;
+    let witness = CosigningKey::new("witness.test/a", &[2; 32]).unwrap();
+    let cosigned = first.note.clone() + &witness.cosign(&first.state.checkpoint().to_text(), 7);
+    assert!(Signed::new(second.state.clone(), cosigned.clone()).is_none(), "the note of another state");
+    store.write_cosigned(&Signed::new(first.state.clone(), cosigned.clone()).unwrap()).unwrap();
+
+    let (log, witnesses) = (read(Signatures::Log).unwrap(), read(Signatures::Witnesses).unwrap());
+    assert_eq!((log.note, log.state.checkpoint()), (second.note, second.state.checkpoint()));
+    assert_eq!((&witnesses.note, witnesses.state.checkpoint()), (&cosigned, first.state.checkpoint()));
+    assert_eq!(witnesses.state.head(CHANGE_0.0, CHANGE_0.1).unwrap().root, root_of(CHANGE_0, 5));
+    assert_eq!(fs::read_to_string(dir.path().join("checkpoint")).unwrap(), cosigned);
+    for at in 0..cosigned.len() {
+        let mut bytes = fs::read(dir.path().join("signed")).unwrap();
+        bytes[at] ^= 1;
+        fs::write(dir.path().join("cosigned"), bytes).unwrap();
+        assert!(TileStore::signed(dir.path(), SHAPE, Signatures::Witnesses).is_err(), "byte {at}");
+    }
 }
 
 #[test]

@@ -152,7 +152,7 @@ impl World {
         self.clock += 1_000_000;
         let ends = self.store.ends();
         self.store.tick(Timestamp(self.clock), &ends).unwrap();
-        let note = cosign(&self.store.publish(&log_key()).unwrap().note, witnesses);
+        let note = cosign(&self.store.publish(&log_key()).unwrap().signed.note, witnesses);
         let state = self.store.state();
         Published { note, tick: state.tick.unwrap(), heads: state.heads.clone() }
     }
