@@ -8,6 +8,8 @@ use base64::{Engine as _, engine::general_purpose::STANDARD};
 use record::{DecodeError, EntryHash, Index, Partition, Position, Reader, Stream, Writer};
 
 use crate::note::{NoteError, SigningKey, VerifierKey};
+use crate::tile::Tile;
+use crate::tiled::{TiledError, TiledTree};
 use crate::tree::{Hash, Tree, leaf_hash, root_of_path};
 
 const RECEIPT_VERSION: u8 = 1;
@@ -24,6 +26,28 @@ pub enum ReceiptError {
     /// The path does not lead from the entry to the signed root.
     #[error("the receipt's path does not lead to the signed root: the position, the hash or the path was changed")]
     Path,
+}
+
+/// Why a receipt cannot be upgraded to an inclusion proof.
+#[derive(Debug, thiserror::Error)]
+pub enum UpgradeError<E> {
+    /// The tree does not reach the entry yet: ask again after the next tick.
+    #[error("{position} is not within the {size} entries of the partition's tree yet: ask again after the next tick")]
+    NotYet {
+        /// The entry.
+        position: Position,
+        /// Entries in the tree.
+        size: u64,
+    },
+    /// The tree has another entry there: the hub signed two different statements. Keep the receipt and the head.
+    #[error("the ledger has another entry at {position} than the receipt promises: keep both as evidence")]
+    Contradicted {
+        /// The place.
+        position: Position,
+    },
+    /// The tiles give no answer.
+    #[error(transparent)]
+    Tiles(#[from] TiledError<E>),
 }
 
 /// A complete receipt.
@@ -66,6 +90,25 @@ impl Receipt {
             return Err(ReceiptError::Text);
         }
         if signed == text(origin, self.leaf_count, &root) { Ok(()) } else { Err(ReceiptError::Path) }
+    }
+
+    /// Upgrades the hub's word to a proof: the audit path of the entry in its partition's tree, which holds together with
+    /// that tree's signed head. The receipt itself should have been verified.
+    ///
+    /// # Errors
+    /// [`UpgradeError`].
+    pub fn upgrade<E>(
+        &self,
+        partition: &mut TiledTree<impl FnMut(Tile) -> Result<Vec<u8>, E>>,
+    ) -> Result<Vec<Hash>, UpgradeError<E>> {
+        let (position, index, size) = (self.position, self.position.index.0, partition.size());
+        if index >= size {
+            return Err(UpgradeError::NotYet { position, size });
+        }
+        if partition.leaf(index)? != leaf_hash(&self.entry.0) {
+            return Err(UpgradeError::Contradicted { position });
+        }
+        Ok(partition.inclusion(index, size)?)
     }
 
     /// The canonical encoding.

@@ -5,6 +5,12 @@ use sha2::{Digest as _, Sha256};
 /// A hash of the tree.
 pub type Hash = [u8; 32];
 
+/// The root of a tree without leaves: SHA-256 of nothing.
+pub const EMPTY_ROOT: Hash = [
+    0xe3, 0xb0, 0xc4, 0x42, 0x98, 0xfc, 0x1c, 0x14, 0x9a, 0xfb, 0xf4, 0xc8, 0x99, 0x6f, 0xb9, 0x24, 0x27, 0xae, 0x41,
+    0xe4, 0x64, 0x9b, 0x93, 0x4c, 0xa4, 0x95, 0x99, 0x1b, 0x78, 0x52, 0xb8, 0x55,
+];
+
 /// The hash of a leaf: SHA-256 of 0x00 and the leaf's bytes.
 pub fn leaf_hash(leaf: &[u8]) -> Hash {
     Sha256::new().chain_update([0]).chain_update(leaf).finalize().into()
@@ -67,6 +73,38 @@ impl Tree {
     }
 }
 
+/// The root of a tree whose leaves come one by one, in memory that grows with the logarithm of their number.
+#[derive(Debug, Clone, Default)]
+pub struct Frontier {
+    size: u64,
+    /// Roots of complete subtrees, the largest first: one for each one-bit of the size.
+    roots: Vec<Hash>,
+}
+
+impl Frontier {
+    /// Adds a leaf by its hash.
+    pub fn push(&mut self, leaf: Hash) {
+        let mut hash = leaf;
+        for _ in 0..self.size.trailing_ones() {
+            let left = self.roots.pop().expect("a root for each one-bit of the size");
+            hash = node_hash(&left, &hash);
+        }
+        self.roots.push(hash);
+        self.size += 1;
+    }
+
+    /// The number of leaves.
+    pub fn size(&self) -> u64 {
+        self.size
+    }
+
+    /// The root over them.
+    pub fn root(&self) -> Hash {
+        let joined = self.roots.iter().rev().copied().reduce(|right, left| node_hash(&left, &right));
+        joined.unwrap_or(EMPTY_ROOT)
+    }
+}
+
 /// The root that an audit path leads to, or `None` when the path does not fit `index` and `size`.
 pub fn root_of_path(leaf: Hash, index: u64, size: u64, path: &[Hash]) -> Option<Hash> {
     if index >= size {
@@ -108,6 +146,9 @@ mod tests {
         for n in 1..70 {
             let tree = Tree::new(leaves(n));
             assert_eq!(tree.root(), by_definition(&leaves(n)), "{n} leaves");
+            let mut frontier = Frontier::default();
+            leaves(n).into_iter().for_each(|leaf| frontier.push(leaf));
+            assert_eq!((frontier.size(), frontier.root()), (n as u64, tree.root()));
             for (i, leaf) in leaves(n).into_iter().enumerate() {
                 assert_eq!(root_of_path(leaf, i as u64, n as u64, &tree.path(i)), Some(tree.root()));
             }

@@ -27,5 +27,5 @@ pub use ids::{
     AgencyId, ContractId, IdError, Kind, MentionId, Pseudonym, RecordId, RegisterEpoch, RegisterName, Timestamp,
     Version,
 };
-pub use position::{Index, Partition, Position, Positions, Stream};
+pub use position::{Index, Partition, Position, PositionError, Positions, Stream};
 pub use secret::LogSecret;

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
@@ -73,6 +74,26 @@ impl fmt::Display for Position {
         write!(f, "{}/{}/{}", self.stream.name(), self.partition.0, self.index.0)
     }
 }
+
+impl FromStr for Position {
+    type Err = PositionError;
+
+    /// Reads what `Display` writes, and nothing else.
+    fn from_str(text: &str) -> Result<Self, PositionError> {
+        let mut parts = text.split('/');
+        let stream = parts.next().and_then(|name| Stream::ALL.into_iter().find(|s| s.name() == name));
+        let mut number = || parts.next()?.parse::<u64>().ok();
+        let (partition, index) = (number().and_then(|n| u16::try_from(n).ok()), number());
+        let read = stream.zip(partition).zip(index);
+        let read = read.map(|((stream, p), i)| Self { stream, partition: Partition(p), index: Index(i) });
+        read.filter(|position| position.to_string() == text).ok_or(PositionError)
+    }
+}
+
+/// A text is not a position.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("not a position: expected stream/partition/index, such as change/3/17")]
+pub struct PositionError;
 
 /// A position vector: for each partition the index after the last entry that counts (its end, exclusive).
 ///

@@ -46,13 +46,28 @@ impl LogSecret {
         MentionId(first16(&h.finalize()))
     }
 
+    /// The key under which one answer is hashed: it opens that answer's hash and gives away nothing of any other. Whoever
+    /// is to be shown that an answer is the hub's gets it with the answer.
+    pub fn answer_key(&self, salt: &[u8; 16]) -> [u8; 32] {
+        *blake3::keyed_hash(&self.answer, salt).as_bytes()
+    }
+
     /// The salted hash of an answer, so that an access entry proves what was answered without telling it.
     pub fn answer_hash(&self, salt: &[u8; 16], answer: &[u8]) -> [u8; 32] {
-        let mut h = blake3::Hasher::new_keyed(&self.answer);
-        h.update(salt);
-        h.update(answer);
-        *h.finalize().as_bytes()
+        answer_hash(&self.answer_key(salt), answer)
     }
+
+    /// Whether an access entry's hash is that of `answer`. Also takes the hash that entries carry which were written
+    /// before answers had keys of their own: of salt and answer, under one key for all.
+    pub fn is_answer(&self, salt: &[u8; 16], answer: &[u8], hash: &[u8; 32]) -> bool {
+        let former = || *blake3::Hasher::new_keyed(&self.answer).update(salt).update(answer).finalize().as_bytes();
+        self.answer_hash(salt, answer) == *hash || former() == *hash
+    }
+}
+
+/// The hash of an answer under its own key ([`LogSecret::answer_key`]).
+pub fn answer_hash(key: &[u8; 32], answer: &[u8]) -> [u8; 32] {
+    *blake3::keyed_hash(key, answer).as_bytes()
 }
 
 impl std::fmt::Debug for LogSecret {

@@ -204,3 +204,16 @@ fn names_derived_from_the_secret_are_pinned() {
     assert_eq!(secret.mention_id(record, "child", b"").to_hex(), "5b48e97fbac632bab1ab0ee80e203447");
     assert_eq!(hex(&secret.commitment()[..8]), "f062c90f87901509");
 }
+
+#[test]
+fn an_answer_is_hashed_under_a_key_of_its_own() {
+    let secret = LogSecret::new(&[1; 32]);
+    let (key, hash) = (secret.answer_key(&[2; 16]), secret.answer_hash(&[2; 16], b"answer"));
+    assert_eq!(hex(&key[..8]), "c14838f283c725df");
+    assert_eq!(hex(&hash[..8]), "389009a82645ce0b");
+    assert_eq!(secret::answer_hash(&key, b"answer"), hash);
+    assert!(secret.is_answer(&[2; 16], b"answer", &hash) && !secret.is_answer(&[3; 16], b"answer", &hash));
+    let former = blake3::derive_key("hub 2026 answer salt v1", &[1; 32]);
+    let former = *blake3::Hasher::new_keyed(&former).update(&[2; 16]).update(b"answer").finalize().as_bytes();
+    assert!(secret.is_answer(&[2; 16], b"answer", &former), "an entry of a former version");
+}

@@ -58,6 +58,19 @@ proptest! {
     }
 
     #[test]
+    fn a_position_reads_back_from_its_text_and_from_no_other(stream in 0_u8..4, partition: u16, index: u64) {
+        let position = Position {
+            stream: Stream::from_u8(stream).unwrap(),
+            partition: Partition(partition),
+            index: Index(index),
+        };
+        prop_assert_eq!(position.to_string().parse(), Ok(position));
+        for bad in [format!("{position}/"), format!("{position} "), position.to_string().replace('/', "/0")] {
+            prop_assert_eq!(bad.parse::<Position>(), Err(PositionError));
+        }
+    }
+
+    #[test]
     fn position_vectors_round_trip(ends in prop::collection::vec((0_u8..4, any::<u16>(), 1_u64..u64::MAX), 0..20)) {
         let all: Positions =
             ends.into_iter().map(|(s, p, i)| (Stream::from_u8(s).unwrap(), Partition(p), Index(i))).collect();

@@ -3,8 +3,8 @@
 use clap::{Parser, Subcommand};
 
 use crate::commands::{
-    accesses, bench, check, completions, config, contracts, demo, dev_certs, explain, get, policy, procedures, publish,
-    quality, rejected, search, serve, status, units, views,
+    accesses, audit, bench, check, completions, config, contracts, demo, dev_certs, explain, get, policy, procedures,
+    publish, quality, rejected, search, serve, status, units, views,
 };
 use crate::context::{Context, GlobalArgs};
 use crate::error::{CommandError, Exit};
@@ -60,6 +60,8 @@ pub enum Command {
     Status(status::StatusArgs),
     /// Prove the views
     Views(views::ViewsArgs),
+    /// Check what was proven to you
+    Audit(audit::AuditArgs),
     /// Show, register, check or export contracts
     Contracts(contracts::ContractsArgs),
     /// Import or show lists of administrative units
@@ -97,6 +99,7 @@ impl Command {
             Self::Rejected(args) => rejected::run(args, context).await,
             Self::Status(args) => status::run(args, context).await,
             Self::Views(args) => views::run(args, context).await,
+            Self::Audit(args) => audit::run(args, context),
             Self::Contracts(args) => contracts::run(args, context).await,
             Self::Units(args) => units::run(args, context).await,
             Self::Policy(args) => policy::run(args, context).await,

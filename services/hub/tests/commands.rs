@@ -95,3 +95,34 @@ fn completions_name_every_command() {
         assert!(["dev-certs", "config", "completions"].iter().all(|command| script.contains(command)), "{shell}");
     }
 }
+
+#[test]
+fn a_proof_bundle_is_checked_without_a_hub() {
+    let fixture = |name: &str| {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../libs/proof/tests/fixtures/format-1");
+        folder.join(name).display().to_string()
+    };
+    let (dir, policy, known) = (dir(), fixture("policy"), fixture("older.checkpoint"));
+    let check = |bundle: &str, more: &[&str]| {
+        hub(dir.path(), &[&["audit", "check", bundle, "--trust", &policy], more].concat())
+    };
+    let good = check(&fixture("answer.proof"), &["--known", &known, "--keep", "last"]);
+    assert_eq!(good.status.code(), Some(0), "{}", stderr(&good));
+    assert!(stdout(&good).starts_with("proven: the bundle holds\ncheckpoint 7 of hub.test/log, signed by the log"));
+    let again = check(&fixture("answer.proof"), &["--known", "last", "--json"]);
+    let report: Value = serde_json::from_slice(&again.stdout).expect("one JSON object");
+    assert_eq!((&report["holds"], &report["checkpoint"]), (&Value::from(true), &Value::from(7)));
+    assert_eq!(report["answers"][0]["outcome"], "answered with these 48 bytes");
+
+    let bundle = std::fs::read_to_string(fixture("answer.proof")).expect("the fixture is there");
+    std::fs::write(dir.path().join("bad"), bundle.replace("hub.tick/v1\\n1763791979", "hub.tick/v1\\n1763791978"))
+        .expect("a writable directory");
+    let bad = check("bad", &["--json"]);
+    let failures: Value = serde_json::from_slice(&bad.stdout).expect("one JSON object");
+    assert_eq!((bad.status.code(), &failures["holds"]), (Some(1), &Value::from(false)));
+    assert_eq!(failures["failures"][1]["section"], "tick 0");
+    std::fs::write(dir.path().join("short"), &bundle[..bundle.len() / 2]).expect("a writable directory");
+    let short: Value = serde_json::from_slice(&check("short", &["--json"]).stdout).expect("one JSON object");
+    assert_eq!(short["cut_short"], true);
+    assert_eq!(check("absent", &[]).status.code(), Some(2));
+}

@@ -2,6 +2,7 @@
 
 pub mod accesses;
 pub mod asking;
+pub mod audit;
 pub mod bench;
 pub mod check;
 pub mod completions;
