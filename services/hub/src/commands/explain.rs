@@ -115,7 +115,7 @@ fn told_pair(pair: &ComparedPair, output: Output) -> String {
 
 fn bar(bits: f64) -> String {
     let marks = (bits.abs() / BITS_PER_MARK).round() as usize;
-    (if bits < 0.0 { "-" } else { "+" }).repeat(marks)
+    (if bits < 0.0 { "░" } else { "█" }).repeat(marks)
 }
 
 fn mention(compared: Option<&ComparedMention>) -> String {
