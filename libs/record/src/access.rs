@@ -81,9 +81,9 @@ pub struct Access {
     pub fields: Vec<String>,
     /// When.
     pub at: Timestamp,
-    /// What the hub knew at this time was asked for; `None` for now.
+    /// What the hub knew at this time was asked for; `None` for the time of asking.
     pub known_at: Option<Timestamp>,
-    /// What was true at this time was asked for; `None` for now.
+    /// What was true at this time was asked for; `None` for the time of asking.
     pub valid_at: Option<Timestamp>,
     /// What was decided.
     pub decision: Decision,

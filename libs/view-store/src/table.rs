@@ -78,6 +78,11 @@ impl Table {
         self as u8
     }
 
+    /// The table with this number.
+    fn of_number(number: u8) -> Option<Self> {
+        Self::ALL.into_iter().find(|table| table.number() == number)
+    }
+
     /// Whether the fold reads the table by range inside a batch: its writes are then kept in order.
     pub(crate) const fn is_ranged(self) -> bool {
         matches!(self, Self::NodeMember | Self::Waiting | Self::Partner)
@@ -110,7 +115,7 @@ impl StoredKey {
     }
 
     pub(crate) fn is_of(&self, tables: impl Fn(Table) -> bool) -> bool {
-        Table::ALL.get(usize::from(self.0[0]) - 1).copied().is_some_and(tables)
+        Table::of_number(self.0[0]).is_some_and(tables)
     }
 }
 
@@ -164,7 +169,7 @@ impl StoredRange {
 
     /// Whether the range is of a table whose writes are kept in order.
     pub(crate) fn is_ranged_table(&self) -> bool {
-        Table::ALL.get(usize::from(self.from[0]) - 1).copied().is_some_and(Table::is_ranged)
+        Table::of_number(self.from[0]).is_some_and(Table::is_ranged)
     }
 }
 

@@ -14,6 +14,9 @@ use crate::context::Context;
 use crate::error::{CommandError, Exit};
 use crate::output::{Output, Table};
 
+/// Why writing needs no error.
+const UNFAILING: &str = "writing to a string cannot fail";
+
 /// Bits that one character of a bar stands for.
 const BITS_PER_MARK: f64 = 1.5;
 
@@ -69,10 +72,10 @@ fn told(answer: &ExplainLinkResponse, output: Output) -> String {
     };
     let line = "linkage model epoch";
     let (epoch, threshold) = (answer.model_epoch, answer.threshold_bits);
-    let _ = writeln!(out, "{}; {line} {epoch}, a link needs {threshold:.1} bits", output.bold(&verdict));
+    writeln!(out, "{}; {line} {epoch}, a link needs {threshold:.1} bits", output.bold(&verdict)).expect(UNFAILING);
     for (heading, pairs) in [("", &answer.pairs), ("Refused", &answer.refused)] {
         if !heading.is_empty() && !pairs.is_empty() {
-            let _ = writeln!(out, "\n{}", output.bold(heading));
+            writeln!(out, "\n{}", output.bold(heading)).expect(UNFAILING);
         }
         for pair in pairs {
             out.push_str(&told_pair(pair, output));
@@ -106,9 +109,9 @@ fn told_pair(pair: &ComparedPair, output: Output) -> String {
     out.push_str(&table.text());
     let outcome = outcome(&pair.outcome);
     let styled = if pair.outcome.starts_with("refused") { output.warn(outcome) } else { outcome.to_owned() };
-    let _ = writeln!(out, "{:.1} bits: {styled}", pair.bits);
+    writeln!(out, "{:.1} bits: {styled}", pair.bits).expect(UNFAILING);
     if let [a, b] = pair.refused_by.as_slice() {
-        let _ = writeln!(out, "refused by {} and {}", mention(Some(a)), mention(Some(b)));
+        writeln!(out, "refused by {} and {}", mention(Some(a)), mention(Some(b))).expect(UNFAILING);
     }
     out
 }

@@ -186,8 +186,7 @@ impl Session {
         let mut out = Vec::new();
         for lookup in lookups {
             for (row, value) in self.view.range(Table::Lookup, KeyRange::Prefix(&lookup.0), CANDIDATES_MAX)? {
-                let mention = MentionId(row.get(9..).and_then(|m| m.try_into().ok()).ok_or(LOOKUP_ROW)?);
-                out.push((mention, Pseudonym(value[..].try_into().or(Err(LOOKUP_ROW))?)));
+                out.push(found_under(&row, &value)?);
             }
         }
         Ok(out)
@@ -248,8 +247,7 @@ impl Session {
             left -= rows.len();
             found.more |= left == 0;
             for (row, value) in rows {
-                let mention = MentionId(row.get(9..).and_then(|m| m.try_into().ok()).ok_or(LOOKUP_ROW)?);
-                let record = Pseudonym(value[..].try_into().or(Err(LOOKUP_ROW))?);
+                let (mention, record) = found_under(&row, &value)?;
                 let Some(subject) = self.subject_of(mention)? else { continue };
                 if found.subjects.contains(&subject) || !self.bears(kind, record, mention, test)? {
                     continue;
@@ -318,6 +316,12 @@ impl Session {
         }
         Ok(records)
     }
+}
+
+/// The mention and its record that a row of [`Table::Lookup`] names, behind the 9 bytes of its key.
+fn found_under(row: &[u8], value: &[u8]) -> Result<(MentionId, Pseudonym), Error> {
+    let mention = row.get(9..).and_then(|m| m.try_into().ok()).ok_or(LOOKUP_ROW)?;
+    Ok((MentionId(mention), Pseudonym(value.try_into().or(Err(LOOKUP_ROW))?)))
 }
 
 /// Look-ups by a commune: as printed, and as the unit is called in the lists that linkage knows.
