@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use record::MentionId;
 
 use crate::cluster::{ComponentInput, InputNode, Sets, cluster};
-use crate::component::{CompEdge, CompNode, Component, Decision, Member, NodeId, NodeNo, VetoId};
+use crate::component::{CompEdge, CompNode, Component, Member, NodeDecision, NodeId, NodeNo, VetoId};
 use crate::engine::RecordMentions;
 use crate::engine::node_ids;
 use crate::keys::blocking_keys;
@@ -29,7 +29,7 @@ struct BatchNode {
 }
 
 /// Clusters all records at once.
-pub fn batch(model: &Model, records: &[RecordMentions<'_>], decisions: &[Decision]) -> Batch {
+pub fn batch(model: &Model, records: &[RecordMentions<'_>], decisions: &[NodeDecision]) -> Batch {
     let (nodes, cannots) = group(model, records);
     let ids: Vec<NodeId> = nodes.keys().copied().collect();
     let place: BTreeMap<NodeId, usize> = ids.iter().enumerate().map(|(place, id)| (*id, place)).collect();
@@ -126,7 +126,7 @@ fn build(
     group: &[usize],
     edges: &[(usize, usize, i32)],
     cannots: &[(usize, usize)],
-    decisions: &[Decision],
+    decisions: &[NodeDecision],
 ) -> Component {
     let list: Vec<CompNode> = group
         .iter()
@@ -141,7 +141,7 @@ fn build(
     let cannots: Vec<_> = cannots.iter().map(|(a, b)| (local(*a), local(*b))).collect();
     let input: Vec<_> = list.iter().map(|node| InputNode { id: node.id, veto: node.veto }).collect();
     let here = |id: &NodeId| list.binary_search_by_key(id, |node| node.id).is_ok();
-    let mut decisions: Vec<Decision> = decisions.iter().copied().filter(|d| here(&d.a) || here(&d.b)).collect();
+    let mut decisions: Vec<NodeDecision> = decisions.iter().copied().filter(|d| here(&d.a) || here(&d.b)).collect();
     decisions.sort_unstable();
     decisions.dedup();
     let found =
@@ -154,5 +154,5 @@ fn build(
     let clusters = found.clusters.iter().map(|label| anchors[label].1).collect();
     let edges = edges.iter().zip(found.verdicts);
     let edges = edges.map(|((a, b, bits), verdict)| CompEdge { a: *a, b: *b, bits: *bits, verdict }).collect();
-    Component { nodes: list, edges, cannots, decisions, clusters }
+    Component { nodes: list, edges, cannots, decisions, void: found.void, clusters }
 }

@@ -1,6 +1,6 @@
 //! Clustering of one component: Kruskal in a canonical order, against vetoes.
 
-use crate::component::{Decision, NodeId, Refusal, Verdict, VetoId};
+use crate::component::{NodeDecision, NodeId, Refusal, Verdict, VetoId};
 use crate::model::Model;
 
 /// What the clustering reads of a node.
@@ -22,7 +22,7 @@ pub struct ComponentInput<'a> {
     /// Pairs that hold mentions of one record which are not one subject.
     pub cannots: &'a [(u32, u32)],
     /// Reviewers' decisions; one that names a node that is not here does nothing.
-    pub decisions: &'a [Decision],
+    pub decisions: &'a [NodeDecision],
 }
 
 /// The clustering of a component.
@@ -32,8 +32,8 @@ pub struct Clustering {
     pub clusters: Vec<u32>,
     /// By edge of the input.
     pub verdicts: Vec<Verdict>,
-    /// Decisions without effect, since an earlier one contradicts them.
-    pub void: Vec<Decision>,
+    /// Orders of the decisions without effect, since an earlier one contradicts them; sorted.
+    pub void: Vec<u64>,
 }
 
 /// Clusters a component.
@@ -136,7 +136,7 @@ impl Forest {
         self.forbidden[y].push((b, a, ground));
     }
 
-    fn decide(&mut self, input: &ComponentInput<'_>) -> Vec<Decision> {
+    fn decide(&mut self, input: &ComponentInput<'_>) -> Vec<u64> {
         let mut decisions = input.decisions.to_vec();
         decisions.sort_unstable();
         decisions.dedup();
@@ -147,9 +147,9 @@ impl Forest {
             let (x, y) = (self.root(a), self.root(b));
             match decision.must {
                 true if x == y => {}
-                true if self.forbidden_pair(x, y).is_some() => void.push(decision),
+                true if self.forbidden_pair(x, y).is_some() => void.push(decision.order),
                 true => self.unite(x, y),
-                false if x == y => void.push(decision),
+                false if x == y => void.push(decision.order),
                 false => self.forbid(a as u32, b as u32, Ground::Reviewer),
             }
         }

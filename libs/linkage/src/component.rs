@@ -5,7 +5,7 @@ use record::{DecodeError, MentionId, Reader, Writer};
 use crate::row::{FLAG_ID_SUSPECT, FeatureRow, Kind, ROW_BYTES};
 use crate::score::digit_edits;
 
-const FORMAT: u8 = 1;
+const FORMAT: u8 = 2;
 
 /// Dense number of a node, by arrival. Internal: it never reaches an id, a digest or a tie-break.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -142,9 +142,9 @@ pub struct CompEdge {
     pub verdict: Verdict,
 }
 
-/// A reviewer's decision between two nodes. A mention that a decision names has a node of its own.
+/// A reviewer's decision between the nodes of its two mentions, each of which has a node of its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Decision {
+pub struct NodeDecision {
     /// Place in the control order; smaller decides first.
     pub order: u64,
     /// True for must-link, false for cannot-link.
@@ -165,7 +165,9 @@ pub struct Component {
     /// Pairs of nodes that hold mentions of one record which are not one subject; sorted, `a < b`.
     pub cannots: Vec<(u32, u32)>,
     /// Reviewers' decisions that touch a node, in control order.
-    pub decisions: Vec<Decision>,
+    pub decisions: Vec<NodeDecision>,
+    /// Orders of those decisions that are without effect, since an earlier one contradicts them; sorted.
+    pub void: Vec<u64>,
     /// By node: the node that holds its cluster's anchor.
     pub clusters: Vec<u32>,
 }
@@ -190,6 +192,11 @@ impl Component {
         (0..self.nodes.len()).filter(move |other| self.clusters[*other] == label)
     }
 
+    /// Whether a decision of the component is without effect.
+    pub fn is_void(&self, decision: &NodeDecision) -> bool {
+        self.void.binary_search(&decision.order).is_ok()
+    }
+
     /// The stored form.
     pub fn encode(&self) -> Vec<u8> {
         let mut out = Writer::with_capacity(16 + self.nodes.len() * 48 + self.edges.len() * 6);
@@ -209,7 +216,8 @@ impl Component {
         }
         out.varint(self.decisions.len() as u64);
         for decision in &self.decisions {
-            out.varint(decision.order).u8(u8::from(decision.must)).raw(&decision.a.0).raw(&decision.b.0);
+            let flags = u8::from(decision.must) | u8::from(self.is_void(decision)) << 1;
+            out.varint(decision.order).u8(flags).raw(&decision.a.0).raw(&decision.b.0);
         }
         out.finish()
     }
@@ -243,8 +251,10 @@ impl Component {
             out.cannots.push((below(&mut input, nodes_max, "pair")?, below(&mut input, nodes_max, "pair")?));
         }
         for _ in 0..input.count(34)? {
-            let (order, must) = (input.varint()?, below(&mut input, 2, "decision")? == 1);
-            out.decisions.push(Decision { order, must, a: NodeId(input.array()?), b: NodeId(input.array()?) });
+            let (order, flags) = (input.varint()?, below(&mut input, 4, "decision")?);
+            let (must, void) = (flags & 1 == 1, flags & 2 == 2);
+            out.decisions.push(NodeDecision { order, must, a: NodeId(input.array()?), b: NodeId(input.array()?) });
+            out.void.extend(void.then_some(order));
         }
         input.end("component")?;
         Ok(out)
@@ -320,7 +330,8 @@ mod tests {
                 edge(1, 2, 4_096, refused(Refusal::ComponentBound)),
             ],
             cannots: vec![(0, 2)],
-            decisions: vec![Decision { order: 7, must: true, a: NodeId([1; 16]), b: NodeId([2; 16]) }],
+            decisions: vec![NodeDecision { order: 7, must: true, a: NodeId([1; 16]), b: NodeId([2; 16]) }],
+            void: vec![7],
             clusters: vec![0, 0, 2],
         }
     }
@@ -328,7 +339,7 @@ mod tests {
     #[test]
     fn stored_form_is_frozen() {
         let bytes = sample().encode();
-        assert_eq!(blake3::hash(&bytes).to_hex()[..16], *"b6f76d8c15919059");
+        assert_eq!(blake3::hash(&bytes).to_hex()[..16], *"a00b8687e3400632");
         assert_eq!(Component::decode(&bytes).expect("own bytes"), sample());
     }
 

@@ -136,6 +136,18 @@ pub struct ConflictChange {
     pub arose: bool,
 }
 
+/// A reviewer's decision that took effect, lost it, or became void. `None` where it names a node that is not live, or is
+/// lifted; else whether it is void.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct DecisionChange {
+    /// Place of the decision in the control order.
+    pub order: u64,
+    /// Before.
+    pub old: Option<bool>,
+    /// After.
+    pub new: Option<bool>,
+}
+
 /// Everything that an event changed.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
 pub struct LinkDiff {
@@ -151,4 +163,6 @@ pub struct LinkDiff {
     pub after: Vec<ClusterState>,
     /// Conflicts of personal ids.
     pub conflicts: Vec<ConflictChange>,
+    /// Reviewers' decisions whose effect changed, in control order.
+    pub decisions: Vec<DecisionChange>,
 }

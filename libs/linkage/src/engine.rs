@@ -16,7 +16,7 @@ use record::MentionId;
 
 pub(crate) use moves::node_ids;
 
-use crate::component::{Decision, NodeNo};
+use crate::component::{NodeDecision, NodeId, NodeNo};
 use crate::diff::{LinkDiff, MentionChange, Standing};
 use crate::model::Model;
 use crate::row::FeatureRow;
@@ -53,6 +53,29 @@ pub struct OldRecord<'a> {
     pub distinct: &'a [(usize, usize)],
 }
 
+/// A reviewer's decision about two mentions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Decision {
+    /// Place in the control order; smaller decides first.
+    pub order: u64,
+    /// True for must-link, false for cannot-link.
+    pub must: bool,
+    /// One mention.
+    pub a: MentionId,
+    /// The other.
+    pub b: MentionId,
+}
+
+/// The decisions that concern an event. A decision has effect as long as both of its mentions are there, each pinned, hence
+/// in a node of its own.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Reviewed<'a> {
+    /// All decisions in force that name a mention of the record, as it was or as it comes.
+    pub standing: &'a [Decision],
+    /// Those that were in force until this event.
+    pub undone: &'a [Decision],
+}
+
 /// Keeps the clusters of a [`LinkState`] equal to what [`crate::batch`] makes of the same live mentions.
 pub struct Engine<'a, S> {
     model: &'a Model,
@@ -82,7 +105,9 @@ struct Event {
     parted: Vec<(NodeNo, NodeNo)>,
     reconciled: Vec<(NodeNo, NodeNo)>,
     /// Decisions that this event brings.
-    decisions: Vec<Decision>,
+    brought: Vec<NodeDecision>,
+    /// Decisions that it takes back, some to bring them again.
+    lifted: Vec<NodeDecision>,
     diff: LinkDiff,
 }
 
@@ -118,25 +143,48 @@ impl<'a, S: LinkState> Engine<'a, S> {
         old: Option<&OldRecord<'_>>,
         new: Option<&RecordMentions<'_>>,
     ) -> Result<LinkDiff, S::Error> {
-        let mut event = Event::default();
-        self.move_members(&mut event, old, new)?;
-        self.finish(event)
+        self.review(old, new, &Reviewed::default())
     }
 
-    /// Brings a reviewer's decision between two nodes. One that names no live node does nothing: whoever inserts a pinned
-    /// mention brings the decisions on it again.
+    /// [`Engine::apply`], with the reviewers' decisions that concern it.
     ///
     /// # Errors
     /// As [`Engine::insert`].
-    pub fn decide(&mut self, decision: &Decision) -> Result<LinkDiff, S::Error> {
+    pub fn review(
+        &mut self,
+        old: Option<&OldRecord<'_>>,
+        new: Option<&RecordMentions<'_>>,
+        reviewed: &Reviewed<'_>,
+    ) -> Result<LinkDiff, S::Error> {
         let mut event = Event::default();
-        for id in [decision.a, decision.b] {
-            if let Some(no) = self.state.find_node(&id)? {
-                self.touch(&mut event, no)?;
-            }
+        for decision in reviewed.standing.iter().chain(reviewed.undone) {
+            let resolved = self.resolve(&mut event, decision)?;
+            event.lifted.extend(resolved);
         }
-        event.decisions.push(*decision);
+        self.move_members(&mut event, old, new)?;
+        for decision in reviewed.standing {
+            let resolved = self.resolve(&mut event, decision)?;
+            event.brought.extend(resolved);
+        }
         self.finish(event)
+    }
+
+    /// A decision between the nodes of its mentions, which the event touches; `None` unless both have a node of their own
+    /// and are of one kind.
+    fn resolve(&mut self, event: &mut Event, decision: &Decision) -> Result<Option<NodeDecision>, S::Error> {
+        let mut ends = Vec::with_capacity(2);
+        for mention in [&decision.a, &decision.b] {
+            let Some(placement) = self.state.placement(mention)? else { return Ok(None) };
+            let row = self.row(event, placement.node)?;
+            let id = self.touch(event, placement.node)?.meta.id;
+            if id != NodeId::single(&row, mention) {
+                return Ok(None);
+            }
+            ends.push((id, row.kind()));
+        }
+        let ((a, kind), (b, other)) = (ends[0], ends[1]);
+        let apart = a != b && kind == other;
+        Ok(apart.then_some(NodeDecision { order: decision.order, must: decision.must, a, b }))
     }
 
     fn finish(&mut self, mut event: Event) -> Result<LinkDiff, S::Error> {

@@ -38,14 +38,14 @@ pub use batch::{Batch, batch};
 pub use cluster::{Clustering, ComponentInput, InputNode, cluster};
 pub use compare::{names_agree, search_name};
 pub use component::{
-    CompEdge, CompNode, Component, ComponentNo, Decision, Member, NodeId, NodeNo, Refusal, Verdict, VetoId,
+    CompEdge, CompNode, Component, ComponentNo, Member, NodeDecision, NodeId, NodeNo, Refusal, Verdict, VetoId,
 };
 pub use date::PartialDate;
 pub use diff::{
-    ClusterState, ConflictChange, Edge, EdgeChange, EdgeOutcome, EdgeState, LinkDiff, MentionChange, NodeChange,
-    Standing,
+    ClusterState, ConflictChange, DecisionChange, Edge, EdgeChange, EdgeOutcome, EdgeState, LinkDiff, MentionChange,
+    NodeChange, Standing,
 };
-pub use engine::{Engine, MentionInput, OldRecord, RecordMentions};
+pub use engine::{Decision, Engine, MentionInput, OldRecord, RecordMentions, Reviewed};
 pub use fields::{Cadastral, ParcelFields, PersonFields};
 pub use keys::{KEYS_MAX, blocking_keys, personal_id_key};
 pub use level::{Field, Level};

@@ -10,12 +10,17 @@ fn veto(model: &Model, id: &str) -> VetoId {
     VetoId::of(&model.person_row(&PersonFields { personal_id: Some(id), ..Default::default() }))
 }
 
-fn run(nodes: &[InputNode], edges: &[(u32, u32, i32)], cannots: &[(u32, u32)], decisions: &[Decision]) -> Clustering {
+fn run(
+    nodes: &[InputNode],
+    edges: &[(u32, u32, i32)],
+    cannots: &[(u32, u32)],
+    decisions: &[NodeDecision],
+) -> Clustering {
     cluster(&ComponentInput { nodes, edges, cannots, decisions }, &Model::epoch_1().with_component_nodes_max(4))
 }
 
-fn decision(order: u64, must: bool, a: u8, b: u8) -> Decision {
-    Decision { order, must, a: NodeId([a; 16]), b: NodeId([b; 16]) }
+fn decision(order: u64, must: bool, a: u8, b: u8) -> NodeDecision {
+    NodeDecision { order, must, a: NodeId([a; 16]), b: NodeId([b; 16]) }
 }
 
 #[test]
@@ -71,10 +76,10 @@ fn reviewers_cannot_link_moves_the_middle_to_its_stronger_side() {
 fn first_of_two_contradictory_decisions_stands() {
     let (must, cannot) = (decision(1, true, 0, 1), decision(2, false, 0, 1));
     let found = run(&ids(2), &[], &[], &[cannot, must]);
-    assert_eq!((found.clusters, found.void), (vec![0, 0], vec![cannot]));
+    assert_eq!((found.clusters, found.void), (vec![0, 0], vec![2]));
     let (cannot, must) = (decision(1, false, 0, 1), decision(2, true, 0, 1));
     let found = run(&ids(2), &[(0, 1, 9_000)], &[], &[must, cannot]);
-    assert_eq!((found.clusters, found.void), (vec![0, 1], vec![must]));
+    assert_eq!((found.clusters, found.void), (vec![0, 1], vec![2]));
 }
 
 #[test]
@@ -111,12 +116,18 @@ fn decisions_hold_through_the_engine_and_survive_unrelated_changes() {
     insert(&mut state, b);
     let together = |state: &MemoryState| state.subjects().filter(|(_, subject)| *subject == a.id).count();
     assert_eq!(together(&state), 2);
-    let (x, y) = (NodeId::single(&a.row, &a.id), NodeId::single(&b.row, &b.id));
-    let Ok(diff) = Engine::new(&model, &mut state).decide(&Decision { order: 1, must: false, a: x, b: y });
+    let apart = [Decision { order: 1, must: false, a: a.id, b: b.id }];
+    let reviewed = Reviewed { standing: &apart, undone: &[] };
+    let Ok(diff) = Engine::new(&model, &mut state).review(None, None, &reviewed);
+    assert_eq!(diff.decisions, [DecisionChange { order: 1, old: None, new: Some(false) }]);
     assert_eq!(diff.edges.len(), 1);
     assert_eq!(together(&state), 1);
     insert(&mut state, input(3, "Le Thi Oanh"));
     assert!(together(&state) <= 2, "the third goes to one side, the decision stands");
     let subjects: std::collections::BTreeMap<_, _> = state.subjects().collect();
     assert_ne!(subjects[&a.id], subjects[&b.id]);
+    let undone = Reviewed { standing: &[], undone: &apart };
+    let Ok(diff) = Engine::new(&model, &mut state).review(None, None, &undone);
+    assert_eq!(diff.decisions, [DecisionChange { order: 1, old: Some(false), new: None }]);
+    assert_eq!(together(&state), 3);
 }

@@ -48,19 +48,73 @@ struct World {
     node_of: BTreeMap<MentionId, NodeId>,
     nodes: BTreeMap<NodeId, MentionId>,
     conflicts: std::collections::BTreeSet<(NodeId, NodeId)>,
+    /// In force.
+    decisions: Vec<Decision>,
+    /// Those with effect, by order, and whether they are void.
+    decided: BTreeMap<u64, bool>,
 }
 
 impl World {
     fn set(&mut self, model: &Model, id: u32, record: Option<TestRecord>) {
+        self.review(model, id, record, &[]);
+    }
+
+    fn review(&mut self, model: &Model, id: u32, record: Option<TestRecord>, undone: &[Decision]) {
         let old = self.records.remove(&id);
         let ids: Vec<MentionId> = old.iter().flat_map(|r| r.inputs.iter().map(|m| m.id)).collect();
         let old = old.as_ref().map(|r| OldRecord { mentions: &ids, distinct: &r.distinct });
+        let record = record.map(|record| self.pinned(record));
         let new = record.as_ref().map(TestRecord::mentions);
-        let diff = Engine::new(model, &mut self.state).apply(old.as_ref(), new.as_ref()).expect("memory never fails");
+        let named = |d: &&Decision| {
+            let mut all = ids.iter().chain(record.iter().flat_map(|r| r.inputs.iter().map(|m| &m.id)));
+            all.any(|id| [d.a, d.b].contains(id))
+        };
+        let standing: Vec<Decision> = self.decisions.iter().filter(named).copied().collect();
+        let reviewed = Reviewed { standing: &standing, undone };
+        let mut engine = Engine::new(model, &mut self.state);
+        let diff = engine.review(old.as_ref(), new.as_ref(), &reviewed).expect("memory never fails");
         self.follow(&diff);
         if let Some(record) = record {
             self.records.insert(id, record);
         }
+    }
+
+    fn pinned(&self, mut record: TestRecord) -> TestRecord {
+        for input in &mut record.inputs {
+            input.pinned = self.decisions.iter().any(|d| [d.a, d.b].contains(&input.id));
+        }
+        record
+    }
+
+    /// Takes a decision between the first mentions of two records, or undoes one.
+    fn decide(&mut self, model: &Model, order: u64, verdict: Option<bool>, (a, b): (u32, u32)) {
+        let pair = (mention(a, 0), mention(b, 0));
+        let same = |d: &Decision| (d.a, d.b) == pair || (d.b, d.a) == pair;
+        let undone: Vec<Decision> = match verdict {
+            Some(must) => {
+                self.decisions.push(Decision { order, must, a: pair.0, b: pair.1 });
+                Vec::new()
+            }
+            None => self.decisions.extract_if(.., |d| same(d)).collect(),
+        };
+        for id in [a, b] {
+            let record = self.records.get(&id).cloned();
+            self.review(model, id, record, &undone);
+        }
+    }
+
+    /// The decisions as the batch takes them: between nodes.
+    fn node_decisions(&self) -> Vec<NodeDecision> {
+        let row = |id: MentionId| {
+            let inputs = self.records.values().flat_map(|r| &r.inputs);
+            inputs.filter(|input| input.id == id).map(|input| input.row).next()
+        };
+        let node = |d: &Decision| {
+            let (x, y) = (row(d.a)?, row(d.b)?);
+            let (a, b) = (NodeId::single(&x, &d.a), NodeId::single(&y, &d.b));
+            (x.kind() == y.kind()).then_some(NodeDecision { order: d.order, must: d.must, a, b })
+        };
+        self.decisions.iter().filter_map(node).collect()
     }
 
     /// Keeps its own picture from diffs alone, as a fold does.
@@ -88,6 +142,13 @@ impl World {
                 None => self.node_of.remove(&change.mention),
             };
         }
+        for change in &diff.decisions {
+            assert_eq!(self.decided.get(&change.order).copied(), change.old, "a diff starts from what was there");
+            match change.new {
+                Some(void) => self.decided.insert(change.order, void),
+                None => self.decided.remove(&change.order),
+            };
+        }
         for conflict in &diff.conflicts {
             let pair = (conflict.a, conflict.b);
             let changed = if conflict.arose { self.conflicts.insert(pair) } else { self.conflicts.remove(&pair) };
@@ -97,7 +158,12 @@ impl World {
 
     fn check(&self, model: &Model) {
         let records: Vec<_> = self.records.values().map(TestRecord::mentions).collect();
-        let expected = batch(model, &records, &[]);
+        let decisions = self.node_decisions();
+        let expected = batch(model, &records, &decisions);
+        assert_eq!(self.decided.keys().copied().collect::<Vec<_>>(), orders(&decisions));
+        let void = expected.components.iter().flat_map(|c| c.void.iter().copied());
+        let followed = self.decided.iter().filter(|(_, void)| **void).map(|(order, _)| *order);
+        assert_eq!(followed.collect::<Vec<_>>(), sorted(void));
         let subjects: BTreeMap<_, _> = self.state.subjects().collect();
         let mut edges = BTreeMap::new();
         for component in &expected.components {
@@ -112,6 +178,14 @@ impl World {
             assert_eq!(&Component::decode(&component.encode()).expect("own bytes"), component);
         }
     }
+}
+
+fn sorted(orders: impl Iterator<Item = u64>) -> Vec<u64> {
+    orders.collect::<std::collections::BTreeSet<_>>().into_iter().collect()
+}
+
+fn orders(decisions: &[NodeDecision]) -> Vec<u64> {
+    sorted(decisions.iter().map(|d| d.order))
 }
 
 /// Few values, so that records meet, contradict, and fill blocks.
@@ -170,6 +244,28 @@ proptest! {
             world.set(&model, *id, record);
             if *compact {
                 world.state.compact();
+            }
+        }
+        world.check(&model);
+    }
+
+    #[test]
+    fn decisions_leave_the_clusters_where_the_batch_puts_them(
+        ops in ops(),
+        decisions in prop::collection::vec((any::<bool>(), proptest::option::weighted(0.8, any::<bool>()), (0u32..24, 0u32..24)), 1..30),
+        keys in 1u32..6,
+    ) {
+        let model = Model::epoch_1().with_key_nodes_max(keys);
+        let mut world = World::default();
+        let mut decisions = decisions.into_iter().filter(|(_, _, (a, b))| a != b).enumerate();
+        for (id, record, _) in &ops {
+            let record = record.as_ref().map(|(mentions, same)| test_record(&model, *id, mentions, *same));
+            world.set(&model, *id, record);
+            for (order, (more, verdict, pair)) in decisions.by_ref() {
+                world.decide(&model, order as u64, verdict, pair);
+                if !more {
+                    break;
+                }
             }
         }
         world.check(&model);

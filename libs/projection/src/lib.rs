@@ -18,4 +18,4 @@ pub mod subject;
 pub mod units;
 
 /// Version of the fold: a store of another version is refused or rebuilt.
-pub const FOLD_VERSION: u32 = 2;
+pub const FOLD_VERSION: u32 = 3;

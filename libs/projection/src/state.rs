@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use contract::Contract;
 use linkage::Model;
-use record::control::{Control, EpochStep, Order};
-use record::{ContractId, Index, Positions, RegisterEpoch, RegisterName, Timestamp};
+use record::control::{Control, EpochStep, Order, Verdict};
+use record::{ContractId, Index, MentionId, Positions, RegisterEpoch, RegisterName, Timestamp};
 
 use crate::units::{UnitList, Units};
 
@@ -62,6 +62,15 @@ pub enum Effect {
     Contract(ContractId),
     /// Another linkage model.
     Model,
+    /// A reviewer's decision on a pair of mentions, `a < b`.
+    Decision {
+        /// One mention.
+        a: MentionId,
+        /// The other.
+        b: MentionId,
+        /// What was decided.
+        verdict: Verdict,
+    },
     /// A cut.
     Cut,
     /// The entry is without effect.
@@ -73,7 +82,7 @@ pub enum Effect {
 pub struct ControlState {
     /// Entries below this index count.
     pub end: Index,
-    /// Counts the entries that were no cuts: as long as it is the same, every change is read alike.
+    /// Counts the entries but cuts and decisions: as long as it is the same, every change is read alike.
     pub revision: u64,
     /// Commitment to the log's secret and the partitions of the change stream.
     pub log: Option<([u8; 32], u16)>,
@@ -103,7 +112,7 @@ impl ControlState {
         debug_assert!(index >= self.end, "a control entry counts once");
         self.end = index.next();
         let effect = self.order(index, recorded_at, control);
-        self.revision += u64::from(effect != Effect::Cut);
+        self.revision += u64::from(!matches!(effect, Effect::Cut | Effect::Decision { .. }));
         if let Effect::Void(reason) = &effect
             && self.void.len() < VOID_MAX
         {
@@ -146,7 +155,8 @@ impl ControlState {
             Order::RegisterEpoch { step: EpochStep::Opened | EpochStep::Committed | EpochStep::Aborted, .. } => {
                 Effect::Void("this program does not restate registers".into())
             }
-            Order::Decision { .. } => Effect::Void("this program does not take reviewers' decisions".into()),
+            Order::Decision { a, b, .. } if a == b => Effect::Void("a decision about one mention and itself".into()),
+            Order::Decision { a, b, verdict } => Effect::Decision { a: a.min(b), b: a.max(b), verdict },
             Order::Erasure { .. } => Effect::Void("this program does not erase records".into()),
         }
     }

@@ -134,6 +134,23 @@ pub enum Verdict {
     Undo = 4,
 }
 
+impl Verdict {
+    /// The verdict of that number.
+    pub fn from_number(number: u8) -> Option<Self> {
+        [Self::Must, Self::Cannot, Self::Unsure, Self::Undo].into_iter().find(|verdict| *verdict as u8 == number)
+    }
+
+    /// The name, as commands write it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Must => "must",
+            Self::Cannot => "cannot",
+            Self::Unsure => "unsure",
+            Self::Undo => "undo",
+        }
+    }
+}
+
 impl Control {
     /// An entry that the hub writes by itself.
     pub fn by_hub(order: Order) -> Self {
@@ -273,11 +290,5 @@ fn step(r: &mut Reader<'_>) -> Result<EpochStep, DecodeError> {
 
 fn verdict(r: &mut Reader<'_>) -> Result<Verdict, DecodeError> {
     let at = r.at();
-    match r.u8()? {
-        1 => Ok(Verdict::Must),
-        2 => Ok(Verdict::Cannot),
-        3 => Ok(Verdict::Unsure),
-        4 => Ok(Verdict::Undo),
-        _ => Err(DecodeError::Invalid { at, what: "verdict" }),
-    }
+    Verdict::from_number(r.u8()?).ok_or(DecodeError::Invalid { at, what: "verdict" })
 }

@@ -165,7 +165,7 @@ pub enum Row<'a> {
     Decision {
         /// Index of the decision in the control stream.
         control_index: u64,
-        /// 1 stands, 2 void by an earlier decision, 3 undone.
+        /// 1 stands, 2 void by an earlier decision, 3 undone, 4 a mention of it is not there.
         effect: u8,
     },
     /// A relation between two mentions.

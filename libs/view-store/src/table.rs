@@ -51,11 +51,14 @@ pub enum Table {
     /// Name → this crate's own rows: the committed batch (number, fold version, positions, digest) and the
     /// last checkpoint. Overwritten.
     Meta = 14,
+    /// Mention id (16), other mention id (16), control index (u64) → a reviewer's verdict on the pair (u8), and whether it was
+    /// undone (u8). Two rows a decision, one from either mention. Written from the control stream, never deleted.
+    Decision = 15,
 }
 
 impl Table {
     /// Every table, in the order of the discriminants.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::Head,
         Self::Mention,
         Self::NodeById,
@@ -70,6 +73,7 @@ impl Table {
         Self::Partner,
         Self::Redo,
         Self::Meta,
+        Self::Decision,
     ];
 
     /// The table's stable number, first byte of its stored keys.

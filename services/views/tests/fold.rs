@@ -5,6 +5,7 @@ mod support;
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
+use record::control::{Order, Verdict};
 use record::{MentionId, Pseudonym};
 use support::*;
 use tempfile::tempdir;
@@ -22,8 +23,29 @@ impl Chance {
     }
 }
 
-/// The changes in another interleaving: each record's own order is kept, and the late contract comes anywhere.
-fn interleave(nation: &NationLog, chance: &mut Chance) -> Vec<Bytes> {
+/// Reviewers' decisions on pairs of mentions, some of the same person, most of any two; some contradict, some are undone.
+fn decisions(nation: &NationLog, count: usize, chance: &mut Chance) -> Vec<Bytes> {
+    let mentions: Vec<(MentionId, nation::TrueSubject)> =
+        nation.changes.iter().flat_map(|c| c.truth.iter().copied()).collect();
+    let mut pairs: Vec<(MentionId, MentionId)> = Vec::new();
+    let decision = |_| {
+        let verdict = [Verdict::Must, Verdict::Cannot, Verdict::Unsure, Verdict::Undo][chance.below(4)];
+        let (a, subject) = mentions[chance.below(mentions.len())];
+        let same: Vec<MentionId> = mentions.iter().filter(|(_, s)| *s == subject).map(|(m, _)| *m).collect();
+        let b = match chance.below(3) {
+            0 => mentions[chance.below(mentions.len())].0,
+            _ => same[chance.below(same.len())],
+        };
+        let (a, b) = if chance.below(3) == 0 && !pairs.is_empty() { pairs[chance.below(pairs.len())] } else { (a, b) };
+        pairs.push((a, b));
+        control(Order::Decision { a, b, verdict })
+    };
+    (0..count).map(decision).collect()
+}
+
+/// The changes in another interleaving: each record's own order is kept, and that of the control entries, which come
+/// anywhere.
+fn interleave(nation: &NationLog, control: &[Bytes], chance: &mut Chance) -> Vec<Bytes> {
     let mut by_record: BTreeMap<Pseudonym, Vec<&Bytes>> = BTreeMap::new();
     for change in &nation.changes {
         by_record.entry(change.record).or_default().push(&change.bytes);
@@ -33,15 +55,18 @@ fn interleave(nation: &NationLog, chance: &mut Chance) -> Vec<Bytes> {
         order.swap(i, chance.below(i + 1));
     }
     let mut next: BTreeMap<Pseudonym, usize> = BTreeMap::new();
-    let mut out: Vec<Bytes> = Vec::with_capacity(order.len() + 1);
+    let mut out: Vec<Bytes> = Vec::with_capacity(order.len() + control.len());
     for record in order {
         let at = next.entry(record).or_default();
         out.push(by_record[&record][*at].clone());
         *at += 1;
     }
-    let at = chance.below(out.len() + 1);
-    out.insert(at, nation.late_contract.clone());
-    nation.prefix.iter().cloned().chain(out).collect()
+    let mut places: Vec<usize> = control.iter().map(|_| chance.below(out.len() + 1)).collect();
+    places.sort_unstable();
+    for (at, entry) in places.into_iter().zip(control).rev() {
+        out.insert(at, entry.clone());
+    }
+    out
 }
 
 struct Outcome {
@@ -51,10 +76,12 @@ struct Outcome {
     counters: Vec<(Vec<u8>, Vec<u8>)>,
 }
 
-async fn fold_in_order(entries: Vec<Bytes>, store: StoreKind, chance: &mut Chance) -> Outcome {
+async fn fold_in_order(nation: &NationLog, entries: Vec<Bytes>, store: StoreKind, chance: &mut Chance) -> Outcome {
     let dir = tempdir().expect("a folder");
-    let log = log(&dir.path().join("log"));
-    append(&log, entries).await;
+    let partitions = 1 + chance.below(12) as u16;
+    let log = log_of(&dir.path().join("log"), partitions);
+    let opened = std::iter::once(opened(partitions)).chain(nation.prefix[1..].iter().cloned());
+    append_to(&log, partitions, opened.chain(entries).collect()).await;
     let views = dir.path().join("views");
     let mut fold = open_fold(&views, store, &log);
     loop {
@@ -78,13 +105,16 @@ async fn fold_in_order(entries: Vec<Bytes>, store: StoreKind, chance: &mut Chanc
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn interleaving_batches_crashes_and_stores_do_not_reach_the_views() {
+async fn interleaving_partitions_batches_crashes_and_stores_do_not_reach_the_views() {
     let nation = nation_log(60, 11);
     let mut chance = Chance(0x9e37_79b9_7f4a_7c15);
+    let mut control = decisions(&nation, 60, &mut chance);
+    control.insert(chance.below(control.len()), nation.late_contract.clone());
     let mut first: Option<Outcome> = None;
-    for round in 0..8 {
+    for round in 0..20 {
         let store = if round % 2 == 0 { StoreKind::Fjall } else { StoreKind::Sled };
-        let outcome = fold_in_order(interleave(&nation, &mut chance), store, &mut chance).await;
+        let entries = interleave(&nation, &control, &mut chance);
+        let outcome = fold_in_order(&nation, entries, store, &mut chance).await;
         assert!(outcome.totals.persons >= 60 && outcome.totals.waiting == 0, "{:?}", outcome.totals);
         if let Some(first) = &first {
             assert_eq!(outcome.subjects, first.subjects, "round {round}");
@@ -94,6 +124,38 @@ async fn interleaving_batches_crashes_and_stores_do_not_reach_the_views() {
         }
         first.get_or_insert(outcome);
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn decisions_move_subjects_and_undone_decisions_leave_no_trace_in_them() {
+    let nation = nation_log(40, 3);
+    let dir = tempdir().expect("a folder");
+    let log = log(&dir.path().join("log"));
+    let changes = nation.changes.iter().map(|c| c.bytes.clone());
+    let entries = nation.prefix.iter().cloned().chain([nation.late_contract.clone()]).chain(changes);
+    append(&log, entries.collect()).await;
+    let mut fold = open_fold(&dir.path().join("views"), StoreKind::Fjall, &log);
+    fold_all(&mut fold, &log);
+    let (before, counted, totals) = (subjects(&fold), counters(&fold), fold.totals());
+    let pair = |together: bool| {
+        let others = |a: &MentionId| before.iter().filter(move |(b, _)| *b != a).map(|(b, _)| *b).collect::<Vec<_>>();
+        let truth: BTreeMap<_, _> = nation.changes.iter().flat_map(|c| c.truth.iter().copied()).collect();
+        let person = |m: &MentionId| matches!(truth[m], nation::TrueSubject::Person(_));
+        let fits = |a: &MentionId, b: &MentionId| (before[a] == before[b]) == together && person(a) && person(b);
+        let found = before.keys().find_map(|a| others(a).into_iter().find(|b| fits(a, b)).map(|b| (*a, b)));
+        found.expect("there is such a pair")
+    };
+    let ((a, b), (c, d)) = (pair(true), pair(false));
+    let decide = |a, b, verdict| control(Order::Decision { a, b, verdict });
+    let orders = [decide(a, b, Verdict::Cannot), decide(c, d, Verdict::Must), decide(d, c, Verdict::Cannot)];
+    append(&log, orders.into()).await;
+    fold_all(&mut fold, &log);
+    let decided = subjects(&fold);
+    assert_ne!(decided[&a], decided[&b]);
+    assert_eq!(decided[&c], decided[&d], "of two decisions on a pair the first stands");
+    append(&log, vec![decide(b, a, Verdict::Undo), decide(c, d, Verdict::Undo)]).await;
+    fold_all(&mut fold, &log);
+    assert_eq!((subjects(&fold), counters(&fold), fold.totals()), (before, counted, totals));
 }
 
 #[tokio::test(flavor = "multi_thread")]

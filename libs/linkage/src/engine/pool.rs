@@ -10,8 +10,8 @@ use record::MentionId;
 use super::blocks::EdgeWork;
 use super::{Engine, Event};
 use crate::cluster::{ComponentInput, InputNode, Sets, cluster};
-use crate::component::{CompEdge, CompNode, Component, ComponentNo, Decision, NodeId, NodeNo, VetoId};
-use crate::diff::{ClusterState, EdgeChange, EdgeState, NodeChange};
+use crate::component::{CompEdge, CompNode, Component, ComponentNo, NodeDecision, NodeId, NodeNo, VetoId};
+use crate::diff::{ClusterState, DecisionChange, EdgeChange, EdgeState, NodeChange};
 use crate::state::LinkState;
 
 /// A live node in the pool.
@@ -32,11 +32,13 @@ struct Pool {
     edges: Vec<(u32, u32, i32)>,
     /// Places, `a < b`.
     cannots: BTreeSet<(u32, u32)>,
-    decisions: Vec<Decision>,
+    decisions: Vec<NodeDecision>,
 }
 
 type Edges = BTreeMap<(NodeId, NodeId), EdgeState>;
 type Clusters = BTreeMap<MentionId, Vec<(NodeId, NodeNo)>>;
+/// Decisions by their order, and whether they are without effect.
+type Decided = BTreeMap<u64, bool>;
 
 impl<S: LinkState> Engine<'_, S> {
     pub(super) fn recluster(&mut self, event: &mut Event, mut work: EdgeWork) -> Result<(), S::Error> {
@@ -51,17 +53,19 @@ impl<S: LinkState> Engine<'_, S> {
         }
         let pool = self.pool(event, &old, &loose, &work)?;
         let groups = pool.groups();
-        let (mut edges, mut clusters) = (Edges::new(), Clusters::new());
+        let (mut edges, mut clusters, mut decided) = (Edges::new(), Clusters::new(), Decided::new());
         let mut free: BTreeSet<ComponentNo> = old.keys().copied().collect();
         for group in &groups {
             let component = self.build(event, &pool, group)?;
             edges.extend(component.canonical_edges().map(|edge| ((edge.a, edge.b), edge.state)));
             collect_clusters(&component, &mut clusters);
+            decided.extend(decisions_of(&component));
             self.store(event, &pool, group, component, &mut free, &old)?;
         }
         for no in free {
             self.state.remove_component(no)?;
         }
+        compare_decisions(event, &old, decided);
         compare(event, &old, &pool, edges, clusters);
         Ok(())
     }
@@ -77,7 +81,7 @@ impl<S: LinkState> Engine<'_, S> {
         nodes.extend(event.nodes.iter().filter(|(_, t)| changed(t)).map(|(no, _)| *no));
         nodes.extend(work.linked.iter().flat_map(|(a, b, _)| [*a, *b]));
         nodes.extend(work.unlinked.iter().flat_map(|(a, b)| [*a, *b]));
-        for decision in &event.decisions {
+        for decision in event.brought.iter().chain(&event.lifted) {
             let named = event.nodes.iter().filter(|(_, t)| [decision.a, decision.b].contains(&t.meta.id));
             nodes.extend(named.map(|(no, _)| *no));
         }
@@ -105,7 +109,7 @@ impl<S: LinkState> Engine<'_, S> {
         loose: &BTreeSet<NodeNo>,
         work: &EdgeWork,
     ) -> Result<Pool, S::Error> {
-        let mut pool = Pool { decisions: event.decisions.clone(), ..Pool::default() };
+        let mut pool = Pool { decisions: event.brought.clone(), ..Pool::default() };
         for (no, component) in old {
             for (place, node) in component.nodes.iter().enumerate() {
                 let touched = event.nodes.get(&node.no);
@@ -116,7 +120,7 @@ impl<S: LinkState> Engine<'_, S> {
                 let subject = Some(component.subject(place));
                 pool.entries.push(Entry { node: CompNode { anchor, ..*node }, from: Some(*no), subject });
             }
-            pool.decisions.extend(&component.decisions);
+            pool.decisions.extend(component.decisions.iter().filter(|d| !event.lifted.contains(d)));
         }
         for no in loose {
             let touched = self.touch(event, *no)?;
@@ -155,6 +159,7 @@ impl<S: LinkState> Engine<'_, S> {
             edges: edges.map(|((a, b, bits), verdict)| CompEdge { a: *a, b: *b, bits: *bits, verdict }).collect(),
             cannots,
             decisions: decisions.clone(),
+            void: clustering.void,
             nodes,
         })
     }
@@ -253,7 +258,7 @@ struct Group {
     places: Vec<u32>,
     edges: Vec<usize>,
     cannots: Vec<(u32, u32)>,
-    decisions: Vec<Decision>,
+    decisions: Vec<NodeDecision>,
 }
 
 impl Pool {
@@ -367,6 +372,23 @@ fn collect_clusters(component: &Component, out: &mut Clusters) {
     for (place, node) in component.nodes.iter().enumerate() {
         out.entry(component.subject(place)).or_default().push((node.id, node.no));
     }
+}
+
+fn decisions_of(component: &Component) -> impl Iterator<Item = (u64, bool)> + '_ {
+    component.decisions.iter().map(|decision| (decision.order, component.is_void(decision)))
+}
+
+fn compare_decisions(event: &mut Event, old: &BTreeMap<ComponentNo, Arc<Component>>, mut decided: Decided) {
+    let before: Decided = old.values().flat_map(|component| decisions_of(component)).collect();
+    for (order, old) in before {
+        let new = decided.remove(&order);
+        if new != Some(old) {
+            event.diff.decisions.push(DecisionChange { order, old: Some(old), new });
+        }
+    }
+    let came = decided.into_iter().map(|(order, void)| DecisionChange { order, old: None, new: Some(void) });
+    event.diff.decisions.extend(came);
+    event.diff.decisions.sort_unstable_by_key(|change| change.order);
 }
 
 /// Fills the diff with what differs between the old components and the new ones.

@@ -8,6 +8,7 @@ use projection::quality::{Cell, Counts};
 use record::{Kind, MentionId, Pseudonym, Row};
 use view_store::{KeyRange, Table};
 
+use super::decide::decision_row;
 use super::links::{StoreLinks, decode_member};
 use super::tally::{self, Compared, Tally};
 use super::{FoldError, Step, edge_row};
@@ -30,6 +31,10 @@ impl<'t> Step<'_, 't> {
             if let Some(row) = edge_row(edge, edge.new) {
                 self.digest.add(&row);
             }
+        }
+        for change in &diff.decisions {
+            self.digest.remove(&decision_row(change.order, change.old));
+            self.digest.add(&decision_row(change.order, change.new));
         }
         let own: BTreeSet<MentionId> = diff.mentions.iter().map(|m| m.mention).collect();
         for m in &diff.mentions {

@@ -14,6 +14,9 @@ pub enum FoldError {
     /// A row of the view store does not decode.
     #[error("view store: {0}; rebuild the views from the log")]
     Decode(#[from] DecodeError),
+    /// A control entry that the view store keeps cannot be read.
+    #[error("view store: a kept control entry: {0}; rebuild the views from the log")]
+    Kept(record::entry::BodyError),
     /// A number space is used up.
     #[error("view store: no more {0} can be numbered; rebuild the views from the log")]
     Full(&'static str),

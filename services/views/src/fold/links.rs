@@ -4,12 +4,13 @@
 
 use std::sync::Arc;
 
-use hashbrown::HashMap;
+use hashbrown::{HashMap, HashSet};
 use linkage::{Component, ComponentNo, FeatureRow, LinkState, Member, NodeId, NodeMeta, NodeNo, Placement, ROW_BYTES};
 use record::{MentionId, Pseudonym, Reader};
 use view_store::{DenseTable, Found, KeyRange, Table, Txn, View};
 
 use super::FoldError;
+use super::decide::load_pinned;
 use super::kept::Kept;
 use super::tally::Tally;
 
@@ -76,6 +77,8 @@ pub(super) struct LinkCache {
     live: Kept<NodeNo, bool>,
     /// Live nodes of every key that is counted. Only keys with many nodes are, and they are few.
     loads: HashMap<u64, u32>,
+    /// Mentions that a decision in force names: each has a node of its own.
+    pub(super) pinned: HashSet<MentionId>,
     next_component: u32,
 }
 
@@ -97,6 +100,7 @@ impl LinkCache {
             rows: Kept::new(2 * GENERATION_MAX),
             live: Kept::new(8 * GENERATION_MAX),
             loads,
+            pinned: load_pinned(view)?,
             next_component,
         })
     }

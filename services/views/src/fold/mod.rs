@@ -7,6 +7,7 @@
 
 mod count;
 mod counters;
+mod decide;
 mod error;
 mod feed;
 mod kept;
@@ -18,8 +19,8 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use event_log::{EventLog, Locator, Logged};
-use linkage::{EdgeChange, EdgeOutcome, Engine, OldRecord, RecordMentions};
-use projection::head::{Applied, Change, Head, Linked, StoredVersion};
+use linkage::{EdgeChange, EdgeOutcome, Engine, OldRecord, RecordMentions, Reviewed};
+use projection::head::{Applied, Change, Facts, Head, Linked, StoredVersion};
 use projection::mention::{LookupKey, ReadVersion};
 use projection::quality;
 use projection::state::{ControlState, Effect};
@@ -262,7 +263,7 @@ fn load_control(view: &view_store::View, end: Index) -> Result<ControlState, Fol
     for (key, value) in view.range(Table::Control, KeyRange::Prefix(&from), usize::MAX)? {
         let index: [u8; 8] = key[1..].try_into().map_err(|_| FoldError::Row("control"))?;
         let entry = Entry::decode(&value)?;
-        let body = entry.plain_body().map_err(|_| FoldError::Row("control"))?;
+        let body = entry.plain_body().map_err(FoldError::Kept)?;
         state.apply(Index(u64::from_be_bytes(index)), entry.header.recorded_at, Control::decode(body)?);
     }
     state.end = state.end.max(end);
@@ -329,10 +330,14 @@ impl<'t> Step<'_, 't> {
             Effect::Void(reason) => {
                 tracing::warn!(position = %position, %reason, "a control entry is without effect");
             }
-            Effect::None | Effect::Contract(_) | Effect::Model => {}
+            Effect::None | Effect::Contract(_) | Effect::Model | Effect::Decision { .. } => {}
         }
         self.txn.put(Table::Control, &control_key(position.index), &logged.bytes);
-        if let Effect::Contract(id) = effect { self.contract_came(id) } else { Ok(()) }
+        match effect {
+            Effect::Contract(id) => self.contract_came(id),
+            Effect::Decision { a, b, verdict } => self.decided(position.index, (a, b), verdict),
+            Effect::None | Effect::Model | Effect::Cut | Effect::Void(_) => Ok(()),
+        }
     }
 
     fn contract_came(&mut self, id: ContractId) -> Result<(), FoldError> {
@@ -536,21 +541,37 @@ impl<'t> Step<'_, 't> {
         moved: &Moved<'_>,
         new: Option<&RecordMentions<'_>>,
     ) -> Result<(), FoldError> {
-        let old = moved.old;
-        if old.is_none() && new.is_none() {
+        if moved.old.is_none() && new.is_none() {
             return Ok(());
         }
+        if self.links.pinned.is_empty() {
+            return self.link_reviewed(record, moved, new, &Reviewed::default());
+        }
+        self.link_pinned(record, moved, new, &[])
+    }
+
+    fn link_reviewed(
+        &mut self,
+        record: Pseudonym,
+        moved: &Moved<'_>,
+        new: Option<&RecordMentions<'_>>,
+        reviewed: &Reviewed<'_>,
+    ) -> Result<(), FoldError> {
+        let old = moved.old;
         let model = Arc::clone(&self.control.model.as_ref().expect("a change is folded only after a model").model);
         let old_ids: Vec<MentionId> = old.map_or_else(Vec::new, |f| f.mentions.iter().map(|m| m.id).collect());
-        let old_pairs: Vec<(usize, usize)> =
-            old.map_or_else(Vec::new, |f| f.distinct.iter().map(|(a, b)| (usize::from(*a), usize::from(*b))).collect());
+        let old_pairs = old.map_or_else(Vec::new, distinct_pairs);
         let old_record = old.map(|_| OldRecord { mentions: &old_ids, distinct: &old_pairs });
         let mut state = StoreLinks { txn: self.txn, cache: self.links, record };
-        let diff = Engine::new(&model, &mut state).apply(old_record.as_ref(), new)?;
+        let diff = Engine::new(&model, &mut state).review(old_record.as_ref(), new, reviewed)?;
         self.count_totals(moved, &diff);
         self.digest_links(moved, &diff)?;
         self.count_links(record, moved, &diff, &model)
     }
+}
+
+fn distinct_pairs(facts: &Facts) -> Vec<(usize, usize)> {
+    facts.distinct.iter().map(|(a, b)| (usize::from(*a), usize::from(*b))).collect()
 }
 
 fn edge_row(edge: &EdgeChange, state: Option<linkage::EdgeState>) -> Option<Vec<u8>> {

@@ -62,9 +62,14 @@ pub fn unit_lists() -> Vec<UnitList> {
     nation.unit_lists().into_iter().map(list).collect()
 }
 
+/// The entry that opens a log with so many partitions of changes.
+pub fn opened(partitions: u16) -> Bytes {
+    control(Order::LogOpened { commitment: secret().commitment(), partitions })
+}
+
 pub fn prefix() -> Vec<Bytes> {
     let lists = unit_lists();
-    let mut orders = vec![Order::LogOpened { commitment: secret().commitment(), partitions: PARTITIONS }];
+    let mut orders = Vec::new();
     for c in contract::builtin() {
         let register = RegisterName::try_from(c.register).expect("a built-in register has a name");
         orders.push(Order::Contract { register, descriptors: c.descriptor_set.to_vec() });
@@ -74,7 +79,7 @@ pub fn prefix() -> Vec<Bytes> {
     orders.extend(lists.iter().map(|l| Order::Units { document: l.encode() }));
     let unit_lists = lists.iter().map(|l| l.version.clone()).collect();
     orders.push(Order::Model { epoch: 1, model: linkage::Model::epoch_1().to_bytes(), unit_lists });
-    orders.into_iter().map(control).collect()
+    std::iter::once(opened(PARTITIONS)).chain(orders.into_iter().map(control)).collect()
 }
 
 pub fn late_contract() -> Bytes {
@@ -151,19 +156,27 @@ pub fn entry(contract: &Contract, change: &PublishedChange) -> ChangeEntry {
 }
 
 pub fn log(dir: &Path) -> EventLog {
+    log_of(dir, PARTITIONS)
+}
+
+pub fn log_of(dir: &Path, partitions: u16) -> EventLog {
     let options = LogOptions {
-        partitions: PartitionCounts { change: PARTITIONS, rejected: 1, access: 1 },
+        partitions: PartitionCounts { change: partitions, rejected: 1, access: 1 },
         tuning: Tuning { segment_bytes: 64 << 20, access_segment_bytes: 1 << 20, ..Tuning::default() },
     };
     EventLog::Embedded(Embedded::create(dir, &options, LOG_ID).expect("an empty folder takes a log"))
 }
 
 pub async fn append(log: &EventLog, entries: Vec<Bytes>) {
+    append_to(log, PARTITIONS, entries).await;
+}
+
+pub async fn append_to(log: &EventLog, partitions: u16, entries: Vec<Bytes>) {
     for chunk in entries.chunks(2000) {
         let batch = chunk.iter().map(|bytes| {
             let header = Entry::decode(bytes).expect("own entries decode").header;
             let stream = header.kind.stream();
-            let partition = if stream == Stream::Change { header.record.partition(PARTITIONS) } else { Partition(0) };
+            let partition = if stream == Stream::Change { header.record.partition(partitions) } else { Partition(0) };
             Append { stream, partition, bytes: bytes.clone() }
         });
         log.append(batch.collect()).await.expect("the log takes entries");
