@@ -321,7 +321,8 @@ impl Access {
             return Verdict::Failed;
         };
         let response = self.authorizer.is_authorized(&request, &self.document.policies, entities);
-        if response.diagnostics().errors().next().is_some() {
+        if let Some(error) = response.diagnostics().errors().next() {
+            tracing::error!(%error, "a rule of the policy cannot be evaluated; what it was asked for is refused");
             return Verdict::Failed;
         }
         if response.decision() == Decision::Allow {

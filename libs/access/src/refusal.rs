@@ -68,7 +68,7 @@ pub enum Refusal {
     },
     /// Some fields are of a sensitivity class that the caller was not granted.
     #[error(
-        "of a sensitivity class that the caller was not granted: {}; ask again without them, or apply for the class",
+        "the caller was not granted the sensitivity class of: {}; ask again without them, or apply for the class",
         list(fields)
     )]
     SensitivityNotGranted {

@@ -13,6 +13,7 @@ pub(crate) enum Purpose {
     Parcel = 3,
     Plan = 4,
     Mention = 5,
+    Unentered = 6,
 }
 
 /// The nation's secret of chance, from which every stream derives.

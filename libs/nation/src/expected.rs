@@ -23,7 +23,7 @@ pub struct ExpectedObjects {
 impl Nation {
     /// What each register should hold at the end, by commune: every person a residence and a birth, every household, couple,
     /// death and parcel its record, and a card for everybody who lives. The registers hold less: books that nobody digitised,
-    /// persons without a card, a few parcels that were never measured.
+    /// households that nobody entered, persons without a card, a few parcels that were never measured.
     pub fn expected(&self) -> Vec<ExpectedObjects> {
         let mut count: BTreeMap<(&str, &str, u32), u64> = BTreeMap::new();
         let mut add = |register, record_type, place: Place| {

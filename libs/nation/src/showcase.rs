@@ -3,7 +3,7 @@
 use crate::Nation;
 use crate::calendar::{END, NEVER, START, date, iso};
 use crate::change::{Ids, Noise, PublishedChange, TrueSubject};
-use crate::plan::{Event, RecordType, Register, Stage, plan};
+use crate::plan::{Event, RecordType, Register, Stage, is_unentered, plan};
 use crate::truth::{NONE, REISSUED, State};
 use crate::write::{civil_birth, write};
 
@@ -13,7 +13,7 @@ pub struct Showcase {
     /// A living person with faultless records in all four registers.
     pub person: Option<ShownPerson>,
     /// Registration of a birth (procedure 1.001193) in which something is missing: the parents' marriage stands in no
-    /// register.
+    /// register, and nobody entered their household in the population database (in a small nation, somebody did).
     pub birth: Option<BirthCase>,
     /// A person whose date of birth is one in civil status and another in the population database.
     pub disputed: Option<DisputedPerson>,
@@ -108,7 +108,8 @@ impl Nation {
         let clean = |i: u32| p(i).alive(END) && p(i).flags & (REISSUED | crate::truth::DISPUTED) == 0;
         Showcase {
             person: find(&|i, m| m & all == all && clean(i) && p(i).age(END) >= 25).map(|i| self.shown(i)),
-            birth: find(&|i, m| m & MARRIAGE == 0 && self.is_young_mother(i, &marks))
+            birth: find(&|i, m| m & MARRIAGE == 0 && self.is_young_mother(i, &marks, true))
+                .or_else(|| find(&|i, m| m & MARRIAGE == 0 && self.is_young_mother(i, &marks, false)))
                 .map(|i| BirthCase { mother: self.shown(i), father: self.shown(p(i).spouse) }),
             disputed: find(&|i, m| m & POPULATION > 0 && m & BIRTH > 0 && civil_birth(&self.truth, i) != p(i).birth)
                 .map(|i| DisputedPerson {
@@ -165,13 +166,13 @@ impl Nation {
         usable && record.is_ok_and(|record| record.r#type == "mortgage")
     }
 
-    /// A wife of child-bearing age whose husband lives too, both known to the population database by numbers that nobody else's
-    /// record shows.
-    fn is_young_mother(&self, i: u32, marks: &[u16]) -> bool {
+    /// A wife of child-bearing age whose husband lives too, both known by numbers that nobody else's record shows: to civil
+    /// status alone when they are `unentered` in the population database, else to that.
+    fn is_young_mother(&self, i: u32, marks: &[u16], unentered: bool) -> bool {
         let p = self.truth.person(i);
+        let source = if unentered { CIVIL } else { POPULATION };
         let known = |i: u32| {
-            marks.get(i as usize).is_some_and(|m| m & (POPULATION | LENT) == POPULATION)
-                && self.truth.person(i).alive(END)
+            marks.get(i as usize).is_some_and(|m| m & (source | LENT) == source) && self.truth.person(i).alive(END)
         };
         let married = self.truth.household_of(i).married;
         let spouse = p.spouse;
@@ -180,6 +181,7 @@ impl Nation {
             && known(i)
             && known(spouse)
             && married != NEVER
+            && (!unentered || is_unentered(&self.truth, p.household))
             && p.age(START) >= 18
             && p.age(END) < 38
     }

@@ -30,8 +30,6 @@ pub struct Source {
     pub effective_at: Timestamp,
     /// When it was published.
     pub published_at: Timestamp,
-    /// The contract's promise, in seconds.
-    pub freshness_seconds: u64,
 }
 
 /// One mention of the subject with what its record asserts of it.

@@ -7,6 +7,7 @@ pub(crate) use telemetry::told;
 use tonic_types::StatusExt as _;
 
 use crate::config::ConfigError;
+use crate::connection::root_cause;
 
 /// How a command ended; the process's exit code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -106,7 +107,7 @@ impl From<tonic::Status> for CommandError {
             return Self::new(
                 Exit::Unreachable,
                 "unavailable",
-                format!("the connection to the hub broke: {}", told(&status)),
+                format!("the connection to the hub broke: {}", root_cause(&status)),
                 what_to_do,
             );
         }

@@ -80,8 +80,8 @@ pub struct FoldStatus {
     pub totals: Totals,
     /// Why the fold has stopped, when it has.
     pub stopped: Option<String>,
-    /// Whether the store was discarded at this start and is folded again.
-    pub rebuilding_from: Option<String>,
+    /// Why the store was discarded at this start, while it is folded again.
+    pub rebuilding_because: Option<String>,
 }
 
 /// What queries and ingest see of the views. Cheap to clone.
@@ -126,12 +126,12 @@ impl Views {
         metrics: &Metrics,
     ) -> Result<Self, StartError> {
         let expect = Expect { fold_version: FOLD_VERSION, log_id };
-        let (store, rebuilding_from) = open(&options, expect)?;
+        let (store, rebuilding_because) = open(&options, expect)?;
         let mut fold = Fold::resume(store, log.clone(), secret.as_ref().clone())?;
         prime(&mut fold, &log)?;
         let control = fold.shared_control();
         let access = Arc::new(ArcSwap::from_pointee(access_of(fold.control())?));
-        let status = Arc::new(status_of(&fold, rebuilding_from));
+        let status = Arc::new(status_of(&fold, rebuilding_because.clone()));
         let (status_tx, status) = watch::channel(status);
         let (folded_tx, folded) = watch::channel(fold.positions().clone());
         let handle = ViewsHandle {
@@ -145,7 +145,16 @@ impl Views {
             store: fold.store_kind(),
         };
         let stop = Arc::new(AtomicBool::new(false));
-        let run = Run { fold, log, options, access, status: status_tx, folded: folded_tx, metrics: metrics.fold() };
+        let run = Run {
+            fold,
+            log,
+            options,
+            access,
+            rebuilding_because,
+            status: status_tx,
+            folded: folded_tx,
+            metrics: metrics.fold(),
+        };
         let stopping = Arc::clone(&stop);
         let thread = std::thread::Builder::new().name("fold".into()).spawn(move || run.until(&stopping))?;
         Ok(Self { handle, stop, thread: Some(thread) })
@@ -213,13 +222,13 @@ fn prime(fold: &mut Fold, log: &EventLog) -> Result<(), StartError> {
     Ok(())
 }
 
-fn status_of(fold: &Fold, rebuilding_from: Option<String>) -> FoldStatus {
+fn status_of(fold: &Fold, rebuilding_because: Option<String>) -> FoldStatus {
     FoldStatus {
         positions: fold.positions().clone(),
         digest: fold.digest().digest(),
         totals: fold.totals(),
         stopped: None,
-        rebuilding_from,
+        rebuilding_because,
     }
 }
 
@@ -255,6 +264,7 @@ struct Run {
     log: EventLog,
     options: ViewsOptions,
     access: Arc<ArcSwap<Access>>,
+    rebuilding_because: Option<String>,
     status: watch::Sender<Arc<FoldStatus>>,
     folded: watch::Sender<Positions>,
     metrics: FoldMetrics,
@@ -267,7 +277,7 @@ impl Run {
         let result = self.run(stop);
         if let Err(e) = &result {
             tracing::error!(error = %told(e), "the fold has stopped; queries go on with what is folded");
-            let mut status = status_of(&self.fold, None);
+            let mut status = status_of(&self.fold, self.rebuilding_because.take());
             status.stopped = Some(told(e));
             self.status.send_replace(Arc::new(status));
             return result;
@@ -328,6 +338,9 @@ impl Run {
             }
         }
         self.folded.send_replace(self.fold.positions().clone());
-        self.status.send_replace(Arc::new(status_of(&self.fold, None)));
+        if self.behind() == 0 {
+            self.rebuilding_because = None;
+        }
+        self.status.send_replace(Arc::new(status_of(&self.fold, self.rebuilding_because.clone())));
     }
 }

@@ -6,6 +6,8 @@ mod health;
 mod land;
 mod population;
 
+pub(crate) use population::is_unentered;
+
 use crate::calendar::{END, START};
 use crate::change::Flaw;
 use crate::dice::{Dice, Purpose};
@@ -244,12 +246,12 @@ enum Agency {
 }
 
 impl Agency {
-    /// The land offices of one province, two before the reform, lag behind all others.
+    /// The land offices of one old province lag behind all others.
     fn of(truth: &Truth, record_type: RecordType, about: u32) -> Self {
         match record_type {
             RecordType::Parcel | RecordType::Right | RecordType::Restriction => {
                 let place = truth.parcels[about as usize].place;
-                if LAGGARDS.contains(&units::old_province(place.commune)) { Agency::Weekly } else { Agency::Prompt }
+                if units::old_province(place.commune) == LAGGARD { Agency::Weekly } else { Agency::Prompt }
             }
             _ => Agency::Prompt,
         }
@@ -267,8 +269,8 @@ impl Agency {
 }
 
 const WEEK: i32 = 7 * 1440;
-/// The old provinces whose land offices publish once a week.
-const LAGGARDS: [usize; 2] = [2, 3];
+/// The old province whose land offices publish once a week.
+const LAGGARD: usize = 3;
 /// Changes that break a hard rule, per myriad.
 const REFUSED: u32 = 30;
 /// Changes that are sent again, per myriad.

@@ -4,16 +4,26 @@
 
 use super::{Plan, RecordType, Stage, Step};
 use crate::calendar::{END, NEVER, START};
-use crate::truth::NONE;
+use crate::dice::Purpose;
+use crate::truth::{NONE, Truth};
 
 pub(super) fn plan(plan: &mut Plan<'_>) {
     for i in 0..plan.truth.persons.len() as u32 {
-        residence(plan, i);
-        identity_card(plan, i);
+        if !is_unentered(plan.truth, plan.truth.person(i).household) {
+            residence(plan, i);
+            identity_card(plan, i);
+        }
     }
     for h in 0..plan.truth.households.len() as u32 {
-        household(plan, h);
+        if !is_unentered(plan.truth, h) {
+            household(plan, h);
+        }
     }
+}
+
+/// Whether nobody ever entered the household and its members in the population database.
+pub(crate) fn is_unentered(truth: &Truth, household: u32) -> bool {
+    truth.chance.stream(Purpose::Unentered, u64::from(household), 0).per_mille(8)
 }
 
 fn residence(plan: &mut Plan<'_>, i: u32) {

@@ -145,12 +145,13 @@ async fn show(args: &ShowArgs, context: &Context) -> Result<Exit, CommandError> 
 
 fn described(contract: &Contract) -> Value {
     let record_type = |record_type: &RecordType| {
-        let role = |role: &contract::Role| json!({ "name": role.name, "kind": role.kind.name() });
+        let role = |role: &contract::Role| json!({ "name": role.name, "kind": role.kind.name(), "once": role.once });
         json!({
             "name": record_type.name(),
             "title": record_type.title(),
             "message": record_type.message(),
             "freshness_seconds": record_type.freshness_seconds(),
+            "fresh_from": fresh_from(record_type),
             "roles": record_type.roles().iter().map(role).collect::<Vec<_>>(),
         })
     };
@@ -164,14 +165,25 @@ fn described(contract: &Contract) -> Value {
     })
 }
 
+/// The day from which a record type's promise of freshness holds; none when it covers every change.
+fn fresh_from(record_type: &RecordType) -> Option<String> {
+    let from = record_type.fresh_from_us();
+    let at = prost_types::Timestamp { seconds: from.div_euclid(1_000_000), nanos: 0 };
+    (from != i64::MIN).then(|| at.to_string()[..10].to_owned())
+}
+
 fn text(contract: &Contract) -> String {
-    let mut table = Table::new(["record type", "message", "freshness", "mentions"]);
+    let mut table = Table::new(["record type", "message", "freshness", "since", "mentions"]);
     for record_type in contract.record_types() {
-        let roles = record_type.roles().iter().map(|role| format!("{} ({})", role.name, role.kind.name()));
+        let roles = record_type.roles().iter().map(|role| {
+            let once = if role.once { ", once" } else { "" };
+            format!("{} ({}{once})", role.name, role.kind.name())
+        });
         table.row([
             record_type.name().to_owned(),
             record_type.message().to_owned(),
             format!("{} h", record_type.freshness_seconds() / 3_600),
+            fresh_from(record_type).unwrap_or_else(|| "always".to_owned()),
             roles.collect::<Vec<_>>().join(", "),
         ]);
     }

@@ -35,6 +35,11 @@ fn told(status: &GetStatusResponse) -> String {
     let entries = |stream: &str| -> u64 {
         status.log_ends.iter().filter(|(name, _)| name.starts_with(stream)).map(|(_, end)| end).sum()
     };
+    let fold = match (status.fold_stopped.as_str(), status.rebuilding_because.as_str()) {
+        ("", "") => "runs".to_owned(),
+        ("", reason) => format!("begins again from the log: {reason}"),
+        (reason, _) => format!("HAS STOPPED: {reason}"),
+    };
     let lines = [
         ("version", status.version.clone()),
         ("log", status.log.clone()),
@@ -42,6 +47,7 @@ fn told(status: &GetStatusResponse) -> String {
         ("refused changes", entries("rejected/").to_string()),
         ("control entries", entries("control/").to_string()),
         ("accesses", entries("access/").to_string()),
+        ("fold", fold),
         ("not yet folded", status.behind.to_string()),
         ("store", status.store.clone()),
         ("records", status.records.to_string()),

@@ -24,6 +24,16 @@ impl SmallDisk {
     }
 }
 
+impl SmallDisk {
+    /// Writes a file that leaves that many bytes of space, whatever the hub has taken by now.
+    fn fill(&self, ballast: &Path, leave: usize) {
+        let df = Command::new("df").args(["--block-size=1", "--output=avail"]).arg(&self.0).output();
+        let told = String::from_utf8(df.expect("the command `df` is there").stdout).expect("text");
+        let free: usize = told.lines().nth(1).and_then(|line| line.trim().parse().ok()).expect("a number of bytes");
+        std::fs::write(ballast, vec![1; free.checked_sub(leave).expect("the disk has space")]).expect("there is space");
+    }
+}
+
 impl Drop for SmallDisk {
     fn drop(&mut self) {
         // A disk that is still mounted goes with the namespace or the next boot; a test cannot do more.
@@ -40,7 +50,7 @@ async fn a_hub_on_a_full_disk_refuses_by_name_and_has_everything_once_there_is_s
     let disk = SmallDisk::mount(&dir.path().join("d"));
     let hub = Hub::start(dir.path());
     let ballast = disk.0.join("ballast");
-    std::fs::write(&ballast, vec![1; 52 << 20]).expect("there is space");
+    disk.fill(&ballast, 2 << 20);
     let mut civil = hub.ingest("register/civil").await;
     let all = changes("civil", 5_000);
     let mut taken = 0;

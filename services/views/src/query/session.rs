@@ -267,7 +267,9 @@ impl Session {
         let Some(contract) = self.control.by_id(version.row.contract) else { return Ok(None) };
         let logged = self.entry(record, version)?;
         let envelope = envelope_of(&logged)?;
-        let Ok(record_type) = contract.record_type(envelope.record_type) else { return Ok(None) };
+        if contract.record_type(envelope.record_type).is_err() {
+            return Ok(None);
+        }
         let source = Source {
             register: head.register.clone(),
             record,
@@ -277,7 +279,6 @@ impl Session {
             agency: envelope.agency.as_str().to_owned(),
             effective_at: version.row.effective_at,
             published_at: version.published_at,
-            freshness_seconds: u64::try_from(record_type.freshness_seconds()).unwrap_or(0),
         };
         Ok(Some(Loaded { source, mentions, contract: Arc::clone(contract), logged }))
     }

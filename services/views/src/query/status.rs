@@ -37,6 +37,8 @@ impl Core {
             contracts: contracts.collect(),
             last_cut: control.cut.as_ref().map(|(at, _)| wire_time(*at)),
             parked: status.totals.waiting,
+            fold_stopped: status.stopped.clone().unwrap_or_default(),
+            rebuilding_because: status.rebuilding_because.clone().unwrap_or_default(),
         })
     }
 }

@@ -43,7 +43,6 @@ pub(super) fn time(field: &str, at: Option<&WireTime>) -> Result<Option<Timestam
 /// Where a value comes from, as of `now`.
 pub(super) fn provenance(source: &Source, now: Timestamp) -> Provenance {
     let age = now.0.saturating_sub(source.published_at.0).max(0);
-    let promise = i64::try_from(source.freshness_seconds.saturating_mul(1_000_000)).unwrap_or(i64::MAX);
     Provenance {
         register: source.register.as_str().to_owned(),
         record: source.record.to_hex(),
@@ -53,7 +52,6 @@ pub(super) fn provenance(source: &Source, now: Timestamp) -> Provenance {
         effective_at: Some(wire_time(source.effective_at)),
         published_at: Some(wire_time(source.published_at)),
         age: Some(WireDuration { seconds: age / 1_000_000, nanos: ((age % 1_000_000) * 1_000) as i32 }),
-        stale: age > promise,
         agency: source.agency.clone(),
     }
 }
