@@ -27,6 +27,8 @@ pub enum Action {
     Policies,
     /// Fold the log from scratch and compare with the live views.
     VerifyViews,
+    /// See what a reviewer should look at, and decide on it.
+    Review,
     /// Publish record changes.
     Publish,
 }
@@ -46,6 +48,7 @@ impl Action {
             Self::Redrive => "redrive",
             Self::Policies => "policies",
             Self::VerifyViews => "verify_views",
+            Self::Review => "review",
             Self::Publish => "publish",
         }
     }
@@ -106,6 +109,8 @@ pub enum HubAction {
     Policies,
     /// [`Action::VerifyViews`].
     VerifyViews,
+    /// [`Action::Review`].
+    Review,
 }
 
 impl HubAction {
@@ -119,6 +124,7 @@ impl HubAction {
             Self::Redrive => Action::Redrive,
             Self::Policies => Action::Policies,
             Self::VerifyViews => Action::VerifyViews,
+            Self::Review => Action::Review,
         }
     }
 }

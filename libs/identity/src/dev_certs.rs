@@ -19,7 +19,7 @@ use crate::principal::{Principal, SpiffeError, TrustDomain};
 pub const DEV_SERVER_NAMES: [&str; 4] = ["localhost", "127.0.0.1", "::1", "hub"];
 
 /// Callers that get a certificate by default.
-pub const DEV_SPIFFE_PATHS: [&str; 7] = [
+pub const DEV_SPIFFE_PATHS: [&str; 8] = [
     "register/civil",
     "register/land",
     "register/health",
@@ -27,6 +27,7 @@ pub const DEV_SPIFFE_PATHS: [&str; 7] = [
     "portal/national",
     "operator/ops",
     "auditor/main",
+    "reviewer/main",
 ];
 
 /// Clocks of other machines may be behind by this much.

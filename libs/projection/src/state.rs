@@ -84,6 +84,8 @@ pub struct ControlState {
     pub end: Index,
     /// Counts the entries but cuts and decisions: as long as it is the same, every change is read alike.
     pub revision: u64,
+    /// End of the last entry that was no cut: what the control stream has decided is the same as long as it is.
+    pub decided: Index,
     /// Commitment to the log's secret and the partitions of the change stream.
     pub log: Option<([u8; 32], u16)>,
     contracts: BTreeMap<ContractId, KnownContract>,
@@ -112,6 +114,9 @@ impl ControlState {
         debug_assert!(index >= self.end, "a control entry counts once");
         self.end = index.next();
         let effect = self.order(index, recorded_at, control);
+        if effect != Effect::Cut {
+            self.decided = self.end;
+        }
         self.revision += u64::from(!matches!(effect, Effect::Cut | Effect::Decision { .. }));
         if let Effect::Void(reason) = &effect
             && self.void.len() < VOID_MAX

@@ -22,11 +22,23 @@ pub enum Action {
     Operate = 5,
     /// Why mentions are one subject, or not.
     ExplainLink = 6,
+    /// What a reviewer should look at.
+    ListReviews = 7,
+    /// Subjects that change.
+    Watch = 8,
 }
 
 impl Action {
-    const ALL: [Self; 6] =
-        [Self::GetSubject, Self::CheckProcedure, Self::Search, Self::ListAccesses, Self::Operate, Self::ExplainLink];
+    const ALL: [Self; 8] = [
+        Self::GetSubject,
+        Self::CheckProcedure,
+        Self::Search,
+        Self::ListAccesses,
+        Self::Operate,
+        Self::ExplainLink,
+        Self::ListReviews,
+        Self::Watch,
+    ];
 
     /// The name, as answers write it.
     pub fn name(self) -> &'static str {
@@ -37,6 +49,8 @@ impl Action {
             Self::ListAccesses => "list_accesses",
             Self::Operate => "operate",
             Self::ExplainLink => "explain_link",
+            Self::ListReviews => "list_reviews",
+            Self::Watch => "watch",
         }
     }
 }

@@ -49,6 +49,10 @@ pub enum Action {
     ListAccesses,
     /// Why mentions are one subject, or not.
     ExplainLink,
+    /// What a reviewer should look at.
+    ListReviews,
+    /// Subjects that change.
+    Watch,
     /// The four measures of a register.
     GetQuality,
     /// How far the hub is.
@@ -56,12 +60,14 @@ pub enum Action {
 }
 
 impl Action {
-    const ALL: [(Self, &'static str); 7] = [
+    const ALL: [(Self, &'static str); 9] = [
         (Self::GetSubject, "get_subject"),
         (Self::CheckProcedure, "check_procedure"),
         (Self::Search, "search"),
         (Self::ListAccesses, "list_accesses"),
         (Self::ExplainLink, "explain_link"),
+        (Self::ListReviews, "list_reviews"),
+        (Self::Watch, "watch"),
         (Self::GetQuality, "get_quality"),
         (Self::GetStatus, "get_status"),
     ];

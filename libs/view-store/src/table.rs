@@ -54,11 +54,17 @@ pub enum Table {
     /// Mention id (16), other mention id (16), control index (u64) → a reviewer's verdict on the pair (u8), and whether it was
     /// undone (u8). Two rows a decision, one from either mention. Written from the control stream, never deleted.
     Decision = 15,
+    /// Class (u8), rank (u32), node id (16), other node id (16) → empty. A pair that a reviewer should look at, the most urgent
+    /// first. Written and deleted with its edge or its conflict.
+    Review = 16,
+    /// Number of a fold's batch (u64) → the positions that it reached, and the subjects that it touched. Written with the batch;
+    /// the oldest are deleted when there are too many.
+    Changed = 17,
 }
 
 impl Table {
     /// Every table, in the order of the discriminants.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 17] = [
         Self::Head,
         Self::Mention,
         Self::NodeById,
@@ -74,6 +80,8 @@ impl Table {
         Self::Redo,
         Self::Meta,
         Self::Decision,
+        Self::Review,
+        Self::Changed,
     ];
 
     /// The table's stable number, first byte of its stored keys.

@@ -4,7 +4,7 @@ use clap::{Parser, Subcommand};
 
 use crate::commands::{
     accesses, audit, bench, check, completions, config, contracts, demo, dev_certs, explain, get, policy, procedures,
-    publish, quality, rejected, search, serve, status, units, views,
+    publish, quality, rejected, review, search, serve, status, units, views, watch,
 };
 use crate::context::{Context, GlobalArgs};
 use crate::error::{CommandError, Exit};
@@ -50,6 +50,10 @@ pub enum Command {
     Search(search::SearchArgs),
     /// Show why mentions are one subject, or why two are not, in bits
     Explain(explain::ExplainArgs),
+    /// Show subjects that change, as they change
+    Watch(watch::WatchArgs),
+    /// List pairs that a reviewer should look at, decide on them, list decisions
+    Review(review::ReviewArgs),
     /// Show who looked at a subject's records
     Accesses(accesses::AccessesArgs),
     /// Show how correct, sufficient, clean and alive the data is
@@ -94,6 +98,8 @@ impl Command {
             Self::Check(args) => check::run(args, context).await,
             Self::Search(args) => search::run(args, context).await,
             Self::Explain(args) => explain::run(args, context).await,
+            Self::Watch(args) => watch::run(args, context).await,
+            Self::Review(args) => review::run(args, context).await,
             Self::Accesses(args) => accesses::run(args, context).await,
             Self::Quality(args) => quality::run(args, context).await,
             Self::Rejected(args) => rejected::run(args, context).await,

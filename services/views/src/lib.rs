@@ -4,6 +4,7 @@
 //! digest, or not at all; queries read committed batches only, through a permit.
 
 pub mod access_log;
+pub mod decisions;
 pub mod fold;
 pub mod mentions;
 pub mod query;

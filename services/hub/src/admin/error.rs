@@ -5,8 +5,11 @@ use std::time::Duration;
 
 use contract::{Breaking, ContractError};
 use ingest::ControlError;
+use record::MentionId;
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt as _};
+use views::decisions::Link;
+use views::fold::FoldError;
 use views::runtime::AccessError;
 
 use crate::error::told;
@@ -37,6 +40,22 @@ pub(super) enum Error {
     Units(#[from] projection::units::UnitListError),
     #[error(transparent)]
     Access(#[from] AccessError),
+    #[error("{0} must be the id of a mention or a subject: 32 hexadecimal digits, as 'hub review list' shows them")]
+    Mention(&'static str),
+    #[error("verdict must be must, cannot, unsure or undo")]
+    Verdict,
+    #[error("left and right are one mention: name two")]
+    OneMention,
+    #[error("no live record has the mention {}: 'hub review list' shows those of the queue", .0.to_hex())]
+    UnknownMention(MentionId),
+    #[error("a person and a parcel are never one subject: name two of one kind")]
+    OtherKind,
+    #[error("no decision on this pair is in force: 'hub review decisions' lists them")]
+    NothingToUndo,
+    #[error("decisions in force contradict this one: {}; undo one of them first", chain(.0))]
+    Contradicted(Vec<Link>),
+    #[error("the views cannot be read: the operator finds the reason in the hub's log")]
+    Views(#[from] FoldError),
     #[error("store must be 'fjall' or 'sled'")]
     Store,
     #[error("another verification is running: wait for its end")]
@@ -63,6 +82,14 @@ fn first(breaks: &[Breaking]) -> String {
     breaks.first().map(|first| format!("{}: {} ({})", first.path, first.message, first.rule)).unwrap_or_default()
 }
 
+fn chain(links: &[Link]) -> String {
+    let told = links.iter().map(|link| {
+        let verdict = if link.must { "must" } else { "cannot" };
+        format!("{} {verdict} {} (decision {})", link.from.to_hex(), link.to.to_hex(), link.index.0)
+    });
+    told.collect::<Vec<_>>().join(", ")
+}
+
 impl From<ControlError> for Error {
     fn from(error: ControlError) -> Self {
         Self::Control(error)
@@ -81,6 +108,14 @@ impl Error {
             Self::UnknownRegister(_) => "register_unknown",
             Self::Units(_) => "units_invalid",
             Self::Access(_) => "document_invalid",
+            Self::Mention(_) => "mention_malformed",
+            Self::Verdict => "verdict_missing",
+            Self::OneMention => "one_mention",
+            Self::UnknownMention(_) => "mention_unknown",
+            Self::OtherKind => "other_kind",
+            Self::NothingToUndo => "nothing_to_undo",
+            Self::Contradicted(_) => "decision_contradicted",
+            Self::Views(_) => "views_unreadable",
             Self::Store => "store_unknown",
             Self::Busy => "verification_running",
             Self::Verification(_) => "verification_failed",
@@ -103,12 +138,18 @@ impl Error {
             | Self::RegisterName(_)
             | Self::Units(_)
             | Self::Access(_)
+            | Self::Mention(_)
+            | Self::Verdict
+            | Self::OneMention
+            | Self::OtherKind
             | Self::Store => Code::InvalidArgument,
-            Self::Incompatible(_) | Self::Void { .. } => Code::FailedPrecondition,
-            Self::UnknownRegister(_) => Code::NotFound,
+            Self::Incompatible(_) | Self::Void { .. } | Self::NothingToUndo | Self::Contradicted(_) => {
+                Code::FailedPrecondition
+            }
+            Self::UnknownRegister(_) | Self::UnknownMention(_) => Code::NotFound,
             Self::Busy => Code::ResourceExhausted,
             Self::Control(_) | Self::FoldStopped | Self::CatchingUp | Self::Stopping => Code::Unavailable,
-            Self::Verification(_) | Self::Log | Self::Internal => Code::Internal,
+            Self::Verification(_) | Self::Log | Self::Views(_) | Self::Internal => Code::Internal,
         }
     }
 }
@@ -126,6 +167,17 @@ impl From<Error> for Status {
             Error::Reason => {
                 details.add_bad_request_violation("reason", &message);
             }
+            Error::Mention(field) => {
+                details.add_bad_request_violation(*field, &message);
+            }
+            Error::Verdict => {
+                details.add_bad_request_violation("verdict", &message);
+            }
+            Error::Contradicted(links) => {
+                for link in links.iter().take(BREAKS_TOLD_MAX) {
+                    details.add_bad_request_violation(format!("decision[{}]", link.index.0), chain(&[*link]));
+                }
+            }
             Error::Contract(_) => {
                 details.add_bad_request_violation("descriptors", &message);
             }
@@ -140,6 +192,11 @@ impl From<Error> for Status {
             | Error::RegisterName(_)
             | Error::UnknownRegister(_)
             | Error::Store
+            | Error::OneMention
+            | Error::UnknownMention(_)
+            | Error::OtherKind
+            | Error::NothingToUndo
+            | Error::Views(_)
             | Error::Verification(_)
             | Error::Void { .. }
             | Error::FoldStopped

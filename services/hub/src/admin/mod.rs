@@ -1,9 +1,10 @@
-//! `hub.admin.v1`: contracts, administrative units, policies, verification.
+//! `hub.admin.v1`: contracts, administrative units, policies, reviewers' decisions, verification.
 //!
 //! Every command is a control entry with who and why, and is answered when it has been folded: what it says is in force then. Commands go one
 //! by one, so that each is checked against what the one before it left.
 
 mod contracts;
+mod decisions;
 mod error;
 mod policies;
 mod units;
@@ -23,10 +24,11 @@ use tonic::{Request, Response, Status};
 use views::runtime::ViewsHandle;
 use wire::admin::admin_service_server::AdminService;
 use wire::admin::{
-    GetContractRequest, GetContractResponse, GetPolicyRequest, GetPolicyResponse, GetProceduresRequest,
-    GetProceduresResponse, ImportUnitsRequest, ImportUnitsResponse, ListContractsRequest, ListContractsResponse,
-    ListUnitsRequest, ListUnitsResponse, PutPolicyRequest, PutPolicyResponse, PutProceduresRequest,
-    PutProceduresResponse, RegisterContractRequest, RegisterContractResponse, VerifyViewsRequest,
+    DecideRequest, DecideResponse, GetContractRequest, GetContractResponse, GetPolicyRequest, GetPolicyResponse,
+    GetProceduresRequest, GetProceduresResponse, ImportUnitsRequest, ImportUnitsResponse, ListContractsRequest,
+    ListContractsResponse, ListDecisionsRequest, ListDecisionsResponse, ListUnitsRequest, ListUnitsResponse,
+    PutPolicyRequest, PutPolicyResponse, PutProceduresRequest, PutProceduresResponse, RegisterContractRequest,
+    RegisterContractResponse, VerifyViewsRequest,
 };
 
 use error::Error;
@@ -97,8 +99,8 @@ impl Inner {
         Ok(Turn { actor, reason: reason.to_owned(), _turn: turn })
     }
 
-    /// Writes the order and waits until it counts.
-    async fn order(&self, turn: &Turn, order: Order) -> Result<(), Error> {
+    /// Writes the order and waits until it counts. Its index in the control stream.
+    async fn order(&self, turn: &Turn, order: Order) -> Result<Index, Error> {
         let name = order.name();
         let control = Control { actor: turn.actor.clone(), reason: turn.reason.clone(), order };
         let position = append_control(&self.handle.log, &control, &self.clock, &self.salts).await?;
@@ -107,7 +109,7 @@ impl Inner {
         let state = self.control();
         match state.void.iter().find(|void| void.index == position.index) {
             Some(void) => Err(Error::Void { reason: void.reason.clone() }),
-            None => Ok(()),
+            None => Ok(position.index),
         }
     }
 
@@ -203,6 +205,17 @@ impl AdminService for Admin {
         request: Request<PutProceduresRequest>,
     ) -> Result<Response<PutProceduresResponse>, Status> {
         Ok(Response::new(policies::put_procedures(&self.0, request).await?))
+    }
+
+    async fn decide(&self, request: Request<DecideRequest>) -> Result<Response<DecideResponse>, Status> {
+        Ok(Response::new(decisions::decide(&self.0, request).await?))
+    }
+
+    async fn list_decisions(
+        &self,
+        request: Request<ListDecisionsRequest>,
+    ) -> Result<Response<ListDecisionsResponse>, Status> {
+        Ok(Response::new(decisions::list(&self.0, request).await?))
     }
 
     async fn verify_views(

@@ -19,7 +19,8 @@ use wire::query::query_service_server::{QueryService, QueryServiceServer};
 use wire::query::{
     CheckProcedureRequest, CheckProcedureResponse, ExplainLinkRequest, ExplainLinkResponse, GetQualityRequest,
     GetQualityResponse, GetStatusRequest, GetStatusResponse, GetSubjectRequest, GetSubjectResponse,
-    ListAccessesRequest, ListAccessesResponse, SearchRequest, SearchResponse,
+    ListAccessesRequest, ListAccessesResponse, ListReviewsRequest, ListReviewsResponse, SearchRequest, SearchResponse,
+    WatchRequest, WatchResponse,
 };
 
 use crate::config::Config;
@@ -116,6 +117,16 @@ impl QueryService for Nothing {
     }
 
     async fn explain_link(&self, _: Request<ExplainLinkRequest>) -> Answer<ExplainLinkResponse> {
+        Ok(Response::new(Default::default()))
+    }
+
+    type WatchStream = Pin<Box<dyn Stream<Item = Result<WatchResponse, Status>> + Send>>;
+
+    async fn watch(&self, _: Request<WatchRequest>) -> Answer<Self::WatchStream> {
+        Ok(Response::new(Box::pin(futures::stream::empty())))
+    }
+
+    async fn list_reviews(&self, _: Request<ListReviewsRequest>) -> Answer<ListReviewsResponse> {
         Ok(Response::new(Default::default()))
     }
 

@@ -17,11 +17,13 @@ pub mod procedures;
 pub mod publish;
 pub mod quality;
 pub mod rejected;
+pub mod review;
 pub mod search;
 pub mod serve;
 pub mod status;
 pub mod units;
 pub mod views;
+pub mod watch;
 
 #[cfg(test)]
 mod tests;

@@ -87,8 +87,8 @@ pub async fn start(config: &Config, telemetry: &Guard, unit_lists: Vec<UnitList>
     let handle = views.handle.clone();
     let ingest = Ingest::new(deps(config, &opened, &handle, telemetry));
     let cutter = Cutter::start(log.clone(), handle.control.clone(), system_clock(), system_salts());
-    let (query, access_log) = start_query(config, &opened, &handle, telemetry).await?;
     let stopping = watch::Sender::new(false);
+    let (query, access_log) = start_query(config, &opened, &handle, telemetry, stopping.subscribe()).await?;
     let (stop, stopped) = oneshot::channel::<()>();
     let (health, health_service) = tonic_health::server::health_reporter();
     let message_bytes = config.grpc.message_bytes_max as usize;
@@ -249,6 +249,7 @@ async fn start_query(
     opened: &data_dir::DataDir,
     handle: &ViewsHandle,
     telemetry: &Guard,
+    stopping: watch::Receiver<bool>,
 ) -> Result<(Query, AccessLogTask), CommandError> {
     let options = AccessLogOptions {
         store: handle.store,
@@ -266,6 +267,7 @@ async fn start_query(
     })?;
     let options = QueryOptions {
         waiting_max: config.limits.queries_max as usize,
+        stopping,
         ..QueryOptions::new(system_clock(), env!("CARGO_PKG_VERSION"), telemetry.metrics().clone())
     };
     Ok((Query::new(handle.clone(), access_log, options), task))

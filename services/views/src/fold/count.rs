@@ -3,12 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use linkage::{Field, Level, LinkDiff, LinkState, NodeChange, NodeNo};
-use projection::head::Facts;
+use projection::head::{Facts, Head};
 use projection::quality::{Cell, Counts};
 use record::{Kind, MentionId, Pseudonym, Row};
 use view_store::{KeyRange, Table};
 
 use super::decide::decision_row;
+use super::journal::Touch;
 use super::links::{StoreLinks, decode_member};
 use super::tally::{self, Compared, Tally};
 use super::{FoldError, Step, edge_row};
@@ -68,6 +69,54 @@ impl<'t> Step<'_, 't> {
         }
         let rows = self.txn.range(Table::NodeMember, KeyRange::Prefix(&node.no.0.to_be_bytes()), usize::MAX)?;
         rows.iter().map(|(key, value)| decode_member(key, value).map(|(member, _)| member.mention)).collect()
+    }
+
+    /// Tells those who watch which subjects the record's move touched.
+    pub(super) fn journal_links(&mut self, moved: &Moved<'_>, diff: &LinkDiff) -> Result<(), FoldError> {
+        for change in &diff.mentions {
+            let kind = moved.kind(change.mention);
+            let (old, new) = (change.old.map(|s| s.subject), change.new.map(|s| s.subject));
+            if old == new {
+                self.journal.touch_all(old, kind, Touch::CHANGED);
+            } else {
+                self.journal.touch_all(old, kind, Touch::UNLINKED);
+                self.journal.touch_all(new, kind, Touch::LINKED);
+            }
+        }
+        for change in diff.nodes.iter().filter(|change| change.old != change.new) {
+            let kind = self.node_kind(change.no)?;
+            self.journal.touch_all(change.old, kind, Touch::UNLINKED);
+            self.journal.touch_all(change.new, kind, Touch::LINKED);
+        }
+        // By kind: how many more clusters there are than before.
+        let mut more = BTreeMap::from([(Kind::Person, 0i64), (Kind::Parcel, 0)]);
+        for (clusters, step) in [(&diff.before, -1), (&diff.after, 1)] {
+            for cluster in clusters {
+                let Some(first) = cluster.nodes.first() else { continue };
+                *more.entry(self.node_kind(*first)?).or_default() += step;
+            }
+        }
+        for cluster in &diff.after {
+            let Some(first) = cluster.nodes.first() else { continue };
+            let kind = self.node_kind(*first)?;
+            match more[&kind] {
+                i64::MIN..=-1 => self.journal.touch(cluster.subject, kind, Touch::MERGED),
+                1.. if !diff.before.is_empty() => self.journal.touch(cluster.subject, kind, Touch::SPLIT),
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// The record says something else, and its mentions stay where they are.
+    pub(super) fn touch_subjects(&mut self, head: &Head, record: Pseudonym) -> Result<(), FoldError> {
+        for mention in head.facts().into_iter().flat_map(|facts| &facts.mentions) {
+            let mut state = self.state(record);
+            let placement = state.placement(&mention.id)?.ok_or(FoldError::Row("mention"))?;
+            let subject = state.meta_row(placement.node)?.subject;
+            self.journal.touch(subject, mention.kind, Touch::CHANGED);
+        }
+        Ok(())
     }
 
     fn state(&mut self, record: Pseudonym) -> StoreLinks<'_, 't> {

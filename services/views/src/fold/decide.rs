@@ -117,6 +117,7 @@ impl<'t> Step<'_, 't> {
             Verdict::Undo => {
                 self.digest.add(&effect_row(index.0, STANDS));
                 undone = self.undo((a, b))?;
+                self.put_decision(DecisionRow { mention: a, other: b, index, verdict, undone: false });
             }
         }
         let mut records = Vec::new();

@@ -10,9 +10,11 @@ mod counters;
 mod decide;
 mod error;
 mod feed;
+mod journal;
 mod kept;
 mod links;
 mod prepare;
+mod review;
 mod tally;
 
 use std::sync::Arc;
@@ -35,14 +37,18 @@ use view_store::{KeyRange, Table, Txn, ViewStore};
 use count::Moved;
 use counters::Counters;
 pub(crate) use counters::decode_counter;
+pub(crate) use decide::DecisionRow;
 pub use error::FoldError;
 pub(crate) use feed::covered;
 pub use feed::{Fed, Feed, FeedOptions};
+use journal::Journal;
+pub(crate) use journal::{Touch, after, generation, locate};
 pub use links::decode_node;
 use links::{LinkCache, StoreLinks};
 pub(crate) use links::{MentionRow, decode_member};
 pub use prepare::Prepared;
 use prepare::{Body, PreparedEntry, read_body};
+pub(crate) use review::{REVIEW_KEY_BYTES, ReviewClass, ReviewRow};
 
 const TOTALS: &[u8] = b"totals";
 
@@ -123,6 +129,7 @@ pub struct Fold {
     totals: Totals,
     counters: Counters,
     links: LinkCache,
+    journal: Journal,
 }
 
 impl Fold {
@@ -143,10 +150,11 @@ impl Fold {
         let counters = Counters::load(view.range(Table::Counter, Counters::range(), usize::MAX)?)?;
         let control = load_control(&view, positions.get(Stream::Control, record::Partition(0)))?;
         let links = LinkCache::load(&view)?;
+        let journal = Journal::load(&view)?;
         drop(view);
         let control = Arc::new(control);
         let shared_control = Arc::new(ArcSwap::new(Arc::clone(&control)));
-        Ok(Self { store, log, secret, control, shared_control, digest, positions, totals, counters, links })
+        Ok(Self { store, log, secret, control, shared_control, digest, positions, totals, counters, links, journal })
     }
 
     /// What the control stream has decided.
@@ -217,6 +225,7 @@ impl Fold {
             totals: &mut self.totals,
             counters: &mut self.counters,
             links: &mut self.links,
+            journal: &mut self.journal,
             folded: Folded::default(),
         };
         for mut entry in batch.entries {
@@ -230,6 +239,7 @@ impl Fold {
             }
         }
         let folded = step.finish();
+        self.journal.finish(&self.positions, &mut txn)?;
         let mut w = Writer::new();
         self.positions.encode(&mut w);
         txn.commit(&w.finish(), &self.digest.to_bytes())?;
@@ -273,7 +283,7 @@ fn load_control(view: &view_store::View, end: Index) -> Result<ControlState, Fol
 /// First byte of the keys of control entries in [`Table::Control`].
 const ENTRY_KEY: u8 = 1;
 
-fn control_key(index: Index) -> [u8; 9] {
+pub(crate) fn control_key(index: Index) -> [u8; 9] {
     let mut key = [ENTRY_KEY; 9];
     key[1..].copy_from_slice(&index.0.to_be_bytes());
     key
@@ -289,6 +299,7 @@ struct Step<'s, 't> {
     totals: &'s mut Totals,
     counters: &'s mut Counters,
     links: &'s mut LinkCache,
+    journal: &'s mut Journal,
     folded: Folded,
 }
 
@@ -445,7 +456,7 @@ impl<'t> Step<'_, 't> {
             | (Linked::In(_) | Linked::Unreadable { .. }, None) => false,
         };
         if same {
-            return Ok(());
+            return self.touch_subjects(head, record);
         }
         let read = match &wanted {
             None => Err(Linked::Out),
@@ -566,6 +577,8 @@ impl<'t> Step<'_, 't> {
         let diff = Engine::new(&model, &mut state).review(old_record.as_ref(), new, reviewed)?;
         self.count_totals(moved, &diff);
         self.digest_links(moved, &diff)?;
+        self.queue_reviews(&diff, &model);
+        self.journal_links(moved, &diff)?;
         self.count_links(record, moved, &diff, &model)
     }
 }

@@ -71,6 +71,9 @@ pub enum Error {
     /// An entry's body is encrypted or short.
     #[error("an entry of the log cannot be read: the operator finds the reason in the hub's log")]
     Body(#[source] BodyError),
+    /// The hub is stopping.
+    #[error("the hub is stopping: go on from the last cursor when it runs again")]
+    Stopping,
     /// Something that is the hub's own fault.
     #[error("the hub failed to carry this out: the operator finds the reason in its log")]
     Internal,
@@ -124,6 +127,7 @@ impl Error {
             Self::Accesses(_) => "accesses_unreadable",
             Self::Views(_) => "views_unreadable",
             Self::Log(_) | Self::Entry(_) | Self::Body(_) => "log_unreadable",
+            Self::Stopping => "stopping",
             Self::Internal => "internal",
         }
     }
@@ -142,6 +146,7 @@ impl Error {
             Self::Busy => Code::ResourceExhausted,
             Self::Behind { deadline: false, .. }
             | Self::FoldStopped
+            | Self::Stopping
             | Self::NotRecorded(_)
             | Self::Accesses(_)
             | Self::Views(_)
@@ -153,7 +158,7 @@ impl Error {
 
     fn retry(&self) -> Option<Duration> {
         match self {
-            Self::Behind { .. } | Self::Busy => Some(RETRY_SOON),
+            Self::Behind { .. } | Self::Busy | Self::Stopping => Some(RETRY_SOON),
             Self::FoldStopped | Self::NotRecorded(_) | Self::Accesses(_) | Self::Views(_) | Self::Log(_) => {
                 Some(RETRY_LATER)
             }
@@ -174,6 +179,7 @@ impl Error {
             Self::Behind { .. } => vec!["min_positions".into()],
             Self::NoPrincipal
             | Self::FoldStopped
+            | Self::Stopping
             | Self::Busy
             | Self::NotRecorded(_)
             | Self::Accesses(_)
@@ -198,6 +204,7 @@ impl Error {
             | Self::Field { .. }
             | Self::Behind { .. }
             | Self::FoldStopped
+            | Self::Stopping
             | Self::Busy
             | Self::Internal => {}
         }

@@ -24,6 +24,7 @@ mod key;
 mod lane;
 mod procedure;
 mod quality;
+mod review;
 mod search;
 mod service;
 mod session;
@@ -32,12 +33,14 @@ mod subject;
 mod told;
 mod units;
 mod wait;
+mod watch;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use record::Timestamp;
 use telemetry::{Metrics, QueryMetrics};
+use tokio::sync::watch as watch_channel;
 use wire::query::query_service_server::QueryServiceServer;
 
 pub use error::Error;
@@ -68,6 +71,8 @@ pub struct Options {
     pub records_max: usize,
     /// Where to count.
     pub metrics: Metrics,
+    /// True once the hub stops: those who watch are let go.
+    pub stopping: watch_channel::Receiver<bool>,
 }
 
 impl Options {
@@ -82,6 +87,8 @@ impl Options {
             wait_max: Duration::from_secs(10),
             records_max: 512,
             metrics,
+            // Nobody sends: it never stops.
+            stopping: watch_channel::channel(false).1,
         }
     }
 }

@@ -12,7 +12,8 @@ use wire::query::query_service_server::QueryService;
 use wire::query::{
     CheckProcedureRequest, CheckProcedureResponse, ExplainLinkRequest, ExplainLinkResponse, GetQualityRequest,
     GetQualityResponse, GetStatusRequest, GetStatusResponse, GetSubjectRequest, GetSubjectResponse,
-    ListAccessesRequest, ListAccessesResponse, Purpose, SearchRequest, SearchResponse,
+    ListAccessesRequest, ListAccessesResponse, ListReviewsRequest, ListReviewsResponse, Purpose, SearchRequest,
+    SearchResponse, WatchRequest,
 };
 
 use super::account::{Asked, Failure, Told};
@@ -20,6 +21,7 @@ use super::error::Error;
 use super::procedure::Language;
 use super::told::time;
 use super::wait::Patience;
+use super::watch;
 use super::{Core, Query};
 
 /// The times of a request, or what is wrong with them.
@@ -154,6 +156,31 @@ impl QueryService for Query {
         let asked = core.asked(Action::ExplainLink, Counted::ExplainLink, caller, request.purpose.as_ref());
         let answer = async {
             let result = core.explain_link(&asked, request).await;
+            core.conclude(asked, result).await
+        };
+        let (mut response, basis) = Box::pin(answer).instrument(span).await?;
+        response.basis = Some(basis);
+        Ok(Response::new(response))
+    }
+
+    type WatchStream = watch::Responses;
+
+    async fn watch(&self, request: Request<WatchRequest>) -> Result<Response<Self::WatchStream>, Status> {
+        let (core, caller, span) = (&self.0, caller_of(&request)?, span("Watch", &request));
+        let request = request.into_inner();
+        let asked = core.asked(Action::Watch, watch::COUNTED, caller, request.purpose.as_ref());
+        Ok(Response::new(span.in_scope(|| core.watch(asked, request))))
+    }
+
+    async fn list_reviews(
+        &self,
+        request: Request<ListReviewsRequest>,
+    ) -> Result<Response<ListReviewsResponse>, Status> {
+        let (core, caller, span) = (&self.0, caller_of(&request)?, span("ListReviews", &request));
+        let request = request.into_inner();
+        let asked = core.asked(Action::ListReviews, Counted::ListReviews, caller, request.purpose.as_ref());
+        let answer = async {
+            let result = core.list_reviews(&asked, request).await;
             core.conclude(asked, result).await
         };
         let (mut response, basis) = Box::pin(answer).instrument(span).await?;

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use contract::{Contract, Facts};
 use event_log::{EventLog, Locator, Logged, ReadError};
-use linkage::{Component, FeatureRow, NodeMeta, NodeNo};
+use linkage::{Component, FeatureRow, NodeId, NodeMeta, NodeNo};
 use projection::head::{Head, HeadFinding, StoredVersion};
 use projection::mention::{self, Reading, VersionBody, mention_id};
 use projection::state::ControlState;
@@ -21,6 +21,7 @@ use view_store::{KeyRange, Table, View};
 
 use super::Core;
 use super::error::Error;
+use crate::decisions;
 use crate::fold::{FoldError, MentionRow, decode_member, decode_node, decode_positions, position_of};
 
 /// Most mentions of one subject that are looked at.
@@ -141,18 +142,21 @@ impl Session {
         Ok(decode_node(&row)?)
     }
 
+    /// A live node by its canonical id.
+    pub(super) fn node_by_id(&self, id: &NodeId) -> Result<NodeMeta, Error> {
+        let row = self.view.get(Table::NodeById, &id.0)?.ok_or(FoldError::Row("node by id"))?;
+        let no = u32::from_be_bytes(row.as_ref().try_into().map_err(|_| FoldError::Row("node by id"))?);
+        self.meta(NodeNo(no))
+    }
+
     /// The subject that holds a mention now; `None` when no live record has the mention.
     pub(super) fn subject_of(&self, mention: MentionId) -> Result<Option<MentionId>, Error> {
-        let Some(row) = self.mention(mention)? else { return Ok(None) };
-        Ok(Some(self.meta(row.placement.node)?.subject))
+        Ok(decisions::subject_of(&self.view, mention)?)
     }
 
     /// The kind of a live mention.
     pub(super) fn kind_of(&self, mention: MentionId) -> Result<Option<Kind>, Error> {
-        let Some(row) = self.mention(mention)? else { return Ok(None) };
-        let head = self.head(row.record)?.ok_or(FoldError::Row("head"))?;
-        let found = head.facts().and_then(|f| f.mentions.iter().find(|m| m.id == mention));
-        Ok(found.map(|m| m.kind))
+        Ok(decisions::kind_of(&self.view, mention)?)
     }
 
     /// What linkage reads of a live mention, and the version that it stands in; `None` when the version cannot be read.
