@@ -42,7 +42,7 @@ fn a_watch_shows_everybody_then_what_changes_and_goes_on_from_its_cursor_after_a
 
     hub.json(&["publish", "--register", "civil", "second.ndjson"]);
     hub.folded();
-    hub.signal("KILL");
+    hub.signal("-KILL");
     drop(hub);
     let hub = Hub::start(dir.path());
     hub.folded();
