@@ -202,7 +202,7 @@ mod tests {
     #[test]
     fn table_numbers_are_the_ones_already_stored() {
         let numbers: Vec<u8> = Table::ALL.into_iter().map(Table::number).collect();
-        assert_eq!(numbers, (1..=14).collect::<Vec<u8>>());
+        assert_eq!(numbers, (1..=17).collect::<Vec<u8>>());
         assert_eq!((Table::Head.number(), Table::Component.number()), (1, 6));
         assert_eq!((Table::Redo.number(), Table::Meta.number()), (13, 14));
     }

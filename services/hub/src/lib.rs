@@ -38,9 +38,10 @@ pub use context::{Context, GlobalArgs};
 pub use error::{CommandError, Exit};
 
 /// Runs the hub with a command line whose first word is the program's name.
-pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
-    let arguments: Vec<OsString> = arguments.into_iter().collect();
-    let cli = match Cli::try_parse_from(&arguments) {
+///
+/// Not generic: whatever takes it would compile the whole program once more.
+pub fn run(arguments: &[OsString]) -> ExitCode {
+    let cli = match Cli::try_parse_from(arguments) {
         Ok(cli) => cli,
         Err(error) => return explain_usage(&error, arguments.iter().any(|word| word == "--json")),
     };

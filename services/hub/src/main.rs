@@ -8,5 +8,5 @@ use std::process::ExitCode;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
-    hub::run(std::env::args_os())
+    hub::run(&std::env::args_os().collect::<Vec<_>>())
 }

@@ -62,7 +62,7 @@ fn development_certificates_are_made_once_and_replaced_by_force_only() {
     let made = hub(dir.path(), &["dev-certs", "--data-dir", "d", "--client", "register/tax", "--json"]);
     assert_eq!(made.status.code(), Some(0), "{}", stderr(&made));
     let report: Value = serde_json::from_slice(&made.stdout).expect("one JSON object");
-    assert_eq!(report["clients"].as_array().map(Vec::len), Some(8));
+    assert_eq!(report["clients"].as_array().map(Vec::len), Some(9));
     assert!(dir.path().join("d/dev-certs/register-tax.key").is_file());
 
     let again = hub(dir.path(), &["dev-certs", "--data-dir", "d"]);

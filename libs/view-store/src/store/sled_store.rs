@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use sled::{Db, IVec, Tree};
 
@@ -41,13 +42,31 @@ fn failed(source: sled::Error) -> Error {
     }
 }
 
+/// How long an earlier handle of this process may take to let go: sled's own threads hold its lock a little longer than the
+/// handle. Other processes are kept out by the container's lock.
+const LOCK_PATIENCE: Duration = Duration::from_secs(5);
+const LOCK_PAUSE: Duration = Duration::from_millis(20);
+
+/// Whether somebody holds the database. sled tells it in words alone.
+fn is_locked(error: &sled::Error) -> bool {
+    matches!(error, sled::Error::Io(e) if e.to_string().starts_with("could not acquire lock"))
+}
+
 impl SledStore {
     pub(super) fn open(dir: &Path, cache_bytes: u64) -> Result<Self, Error> {
         let config = sled::Config::new().path(dir).cache_capacity(cache_bytes).flush_every_ms(Some(FLUSH_INTERVAL_MS));
         // A damaged sled may panic rather than say so.
-        let db = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| config.open()))
-            .unwrap_or_else(|_| Err(sled::Error::ReportableBug("sled panicked while it opened".to_owned())))
-            .map_err(failed)?;
+        let open = || {
+            std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| config.open()))
+                .unwrap_or_else(|_| Err(sled::Error::ReportableBug("sled panicked while it opened".to_owned())))
+        };
+        let begin = Instant::now();
+        let db = loop {
+            match open() {
+                Err(e) if is_locked(&e) && begin.elapsed() < LOCK_PATIENCE => std::thread::sleep(LOCK_PAUSE),
+                opened => break opened.map_err(failed)?,
+            }
+        };
         let tree = db.open_tree("tables").map_err(failed)?;
         Ok(Self { db, tree, history: Arc::default(), applying: Mutex::new(()) })
     }
