@@ -10,8 +10,8 @@ fn fold(a: u64, b: u64) -> u64 {
     (product as u64) ^ ((product >> 64) as u64)
 }
 
-/// Hashes bytes under a seed.
-pub(crate) fn hash64(seed: u64, bytes: &[u8]) -> u64 {
+/// Hashes bytes under a seed. Frozen: equal input gives the same number in every version.
+pub fn hash64(seed: u64, bytes: &[u8]) -> u64 {
     let mut state = fold(seed ^ SECRET[0], (bytes.len() as u64) ^ SECRET[1]);
     for chunk in bytes.chunks(8) {
         let mut word = [0; 8];

@@ -46,6 +46,7 @@ pub use diff::{
     NodeChange, Standing,
 };
 pub use engine::{Decision, Engine, MentionInput, OldRecord, RecordMentions, Reviewed};
+pub use hash::hash64;
 pub use fields::{Cadastral, ParcelFields, PersonFields};
 pub use keys::{KEYS_MAX, blocking_keys, personal_id_key};
 pub use level::{Field, Level};
@@ -57,3 +58,4 @@ pub use row::{
 };
 pub use score::{Conflict, FieldEvidence, Score};
 pub use state::{LinkState, NodeMeta, Placement};
+pub use text::{FoldedName, fold_name};

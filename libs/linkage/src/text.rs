@@ -12,24 +12,24 @@ const FOLDED_MAX: usize = 120;
 
 /// A name after folding: lowercase tokens without marks, separated by one space.
 #[derive(Clone, Debug)]
-pub(crate) struct FoldedName {
+pub struct FoldedName {
     bytes: [u8; FOLDED_MAX],
     len: usize,
     /// Hash of the accented form, tone placement aside; 0 when there is no name.
-    pub(crate) accented: u32,
+    pub accented: u32,
     /// True when the text carried no Vietnamese mark at all.
-    pub(crate) plain: bool,
+    pub plain: bool,
 }
 
 impl FoldedName {
     /// The folded bytes; empty when the text holds no letter or digit.
-    pub(crate) fn as_bytes(&self) -> &[u8] {
+    pub fn as_bytes(&self) -> &[u8] {
         &self.bytes[..self.len]
     }
 }
 
 /// Folds a name. Composed and decomposed input give the same result.
-pub(crate) fn fold_name(text: &str) -> FoldedName {
+pub fn fold_name(text: &str) -> FoldedName {
     let mut fold = Folder::new();
     for c in text.chars() {
         if c.is_ascii() {

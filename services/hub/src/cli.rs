@@ -3,8 +3,8 @@
 use clap::{Parser, Subcommand};
 
 use crate::commands::{
-    accesses, audit, bench, check, completions, config, contracts, demo, dev_certs, explain, get, policy, procedures,
-    publish, quality, rejected, review, search, serve, status, units, views, watch,
+    accesses, audit, bench, check, completions, config, contracts, demo, dev_certs, explain, get, link, policy,
+    procedures, publish, quality, rejected, review, search, serve, status, units, views, watch,
 };
 use crate::context::{Context, GlobalArgs};
 use crate::error::{CommandError, Exit};
@@ -46,6 +46,8 @@ pub enum Command {
     Get(get::GetArgs),
     /// Check every item of a public service: available, or what is missing
     Check(check::CheckArgs),
+    /// Link the records of files: find duplicates, match two files, learn, measure
+    Link(link::LinkArgs),
     /// Look a subject up; at most 20 masked hits
     Search(search::SearchArgs),
     /// Show why mentions are one subject, or why two are not, in bits
@@ -96,6 +98,7 @@ impl Command {
             Self::Demo(args) => demo::run(args, context).await,
             Self::Get(args) => get::run(args, context).await,
             Self::Check(args) => check::run(args, context).await,
+            Self::Link(args) => link::run(args, context),
             Self::Search(args) => search::run(args, context).await,
             Self::Explain(args) => explain::run(args, context).await,
             Self::Watch(args) => watch::run(args, context).await,
