@@ -105,9 +105,32 @@ pub(crate) const QUERY_LATENCY: Instrument = instrument(
 );
 pub(crate) const ACCESS_ENTRIES: Instrument =
     instrument("hub.access.entries", InstrumentKind::Counter, "{entry}", "Access entries made durable", &[]);
+pub(crate) const LEDGER_ENTRIES: Instrument = instrument(
+    "hub.ledger.entries",
+    InstrumentKind::Gauge,
+    "{entry}",
+    "Entries under the last signed checkpoint",
+    &["stream"],
+);
+pub(crate) const LEDGER_TICKS: Instrument =
+    instrument("hub.ledger.ticks", InstrumentKind::Gauge, "{tick}", "Leaves of the super-log", &[]);
+pub(crate) const LEDGER_BEHIND: Instrument = instrument(
+    "hub.ledger.behind",
+    InstrumentKind::Gauge,
+    "{entry}",
+    "Entries that are durable in the log and under no signed checkpoint yet",
+    &[],
+);
+pub(crate) const LEDGER_AGE: Instrument = instrument(
+    "hub.ledger.checkpoint.age",
+    InstrumentKind::Gauge,
+    "s",
+    "Time since a checkpoint was signed last; grows while nothing new is to be signed",
+    &[],
+);
 
 /// All instruments of the hub.
-pub const INSTRUMENTS: [Instrument; 12] = [
+pub const INSTRUMENTS: [Instrument; 16] = [
     CHANGES,
     BATCH_LATENCY,
     APPEND_LATENCY,
@@ -120,6 +143,10 @@ pub const INSTRUMENTS: [Instrument; 12] = [
     QUERIES,
     QUERY_LATENCY,
     ACCESS_ENTRIES,
+    LEDGER_ENTRIES,
+    LEDGER_TICKS,
+    LEDGER_BEHIND,
+    LEDGER_AGE,
 ];
 
 impl Instrument {
@@ -129,6 +156,18 @@ impl Instrument {
 
     pub(crate) fn gauge(&self, meter: &Meter) -> Gauge<u64> {
         meter.u64_gauge(self.name).with_unit(self.unit).with_description(self.description).build()
+    }
+
+    /// A gauge that is asked for its value whenever somebody looks; it shows nothing while that is `None`.
+    pub(crate) fn asked(&self, meter: &Meter, value: impl Fn() -> Option<u64> + Send + Sync + 'static) {
+        let gauge = meter.u64_observable_gauge(self.name).with_unit(self.unit).with_description(self.description);
+        gauge
+            .with_callback(move |observer| {
+                if let Some(value) = value() {
+                    observer.observe(value, &[]);
+                }
+            })
+            .build();
     }
 
     pub(crate) fn histogram(&self, meter: &Meter) -> Histogram<f64> {

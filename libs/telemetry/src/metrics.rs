@@ -1,7 +1,7 @@
 //! Handles on the hub's instruments, with their labels bound once.
 
-use std::sync::Arc;
-use std::time::Duration;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use opentelemetry::KeyValue;
 use opentelemetry::metrics::{BoundCounter, BoundGauge, BoundHistogram, Counter, Histogram, Meter, MeterProvider};
@@ -168,6 +168,24 @@ impl Metrics {
         }
     }
 
+    /// For the ledger.
+    pub fn ledger(&self) -> LedgerMetrics {
+        let meter = &self.0.meter;
+        let gauge = table::LEDGER_ENTRIES.gauge(meter);
+        let signed: Arc<Mutex<Option<Instant>>> = Arc::default();
+        let asked = Arc::clone(&signed);
+        table::LEDGER_AGE.asked(meter, move || {
+            let signed = *asked.lock().unwrap_or_else(PoisonError::into_inner);
+            signed.map(|at| at.elapsed().as_secs())
+        });
+        LedgerMetrics {
+            entries: STREAMS.map(|stream| gauge.bind(&[KeyValue::new("stream", stream)])),
+            ticks: table::LEDGER_TICKS.gauge(meter).bind(&[]),
+            behind: table::LEDGER_BEHIND.gauge(meter).bind(&[]),
+            signed,
+        }
+    }
+
     /// For queries.
     pub fn query(&self) -> QueryMetrics {
         let requests = Action::ALL.map(|(_, action)| {
@@ -238,6 +256,31 @@ impl FoldMetrics {
     }
 
     /// Entries that are durable and not folded.
+    pub fn behind(&self, entries: u64) {
+        self.behind.record(entries);
+    }
+}
+
+/// Streams of the log, by the numbers that it gives them.
+const STREAMS: [&str; 4] = ["change", "control", "access", "rejected"];
+
+/// The ledger.
+pub struct LedgerMetrics {
+    entries: [BoundGauge<u64>; STREAMS.len()],
+    ticks: BoundGauge<u64>,
+    behind: BoundGauge<u64>,
+    signed: Arc<Mutex<Option<Instant>>>,
+}
+
+impl LedgerMetrics {
+    /// A checkpoint was signed: leaves of the super-log, and the entries of `change`, `control`, `access` and `rejected` under it.
+    pub fn signed(&self, ticks: u64, entries: [u64; 4]) {
+        self.ticks.record(ticks);
+        self.entries.iter().zip(entries).for_each(|(gauge, count)| gauge.record(count));
+        *self.signed.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+    }
+
+    /// Entries that are durable and under no signed checkpoint.
     pub fn behind(&self, entries: u64) {
         self.behind.record(entries);
     }
