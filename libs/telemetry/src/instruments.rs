@@ -121,11 +121,11 @@ pub(crate) const LEDGER_BEHIND: Instrument = instrument(
     "Entries that are durable in the log and under no signed checkpoint yet",
     &[],
 );
-pub(crate) const LEDGER_AGE: Instrument = instrument(
-    "hub.ledger.checkpoint.age",
+pub(crate) const LEDGER_SIGNED: Instrument = instrument(
+    "hub.ledger.checkpoint.time",
     InstrumentKind::Gauge,
     "s",
-    "Time since a checkpoint was signed last; grows while nothing new is to be signed",
+    "When a checkpoint was signed last, in seconds since 1970: its age is the present time less this",
     &[],
 );
 
@@ -146,7 +146,7 @@ pub const INSTRUMENTS: [Instrument; 16] = [
     LEDGER_ENTRIES,
     LEDGER_TICKS,
     LEDGER_BEHIND,
-    LEDGER_AGE,
+    LEDGER_SIGNED,
 ];
 
 impl Instrument {
@@ -156,18 +156,6 @@ impl Instrument {
 
     pub(crate) fn gauge(&self, meter: &Meter) -> Gauge<u64> {
         meter.u64_gauge(self.name).with_unit(self.unit).with_description(self.description).build()
-    }
-
-    /// A gauge that is asked for its value whenever somebody looks; it shows nothing while that is `None`.
-    pub(crate) fn asked(&self, meter: &Meter, value: impl Fn() -> Option<u64> + Send + Sync + 'static) {
-        let gauge = meter.u64_observable_gauge(self.name).with_unit(self.unit).with_description(self.description);
-        gauge
-            .with_callback(move |observer| {
-                if let Some(value) = value() {
-                    observer.observe(value, &[]);
-                }
-            })
-            .build();
     }
 
     pub(crate) fn histogram(&self, meter: &Meter) -> Histogram<f64> {

@@ -1,7 +1,7 @@
 //! Handles on the hub's instruments, with their labels bound once.
 
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::sync::Arc;
+use std::time::Duration;
 
 use opentelemetry::KeyValue;
 use opentelemetry::metrics::{BoundCounter, BoundGauge, BoundHistogram, Counter, Histogram, Meter, MeterProvider};
@@ -172,17 +172,11 @@ impl Metrics {
     pub fn ledger(&self) -> LedgerMetrics {
         let meter = &self.0.meter;
         let gauge = table::LEDGER_ENTRIES.gauge(meter);
-        let signed: Arc<Mutex<Option<Instant>>> = Arc::default();
-        let asked = Arc::clone(&signed);
-        table::LEDGER_AGE.asked(meter, move || {
-            let signed = *asked.lock().unwrap_or_else(PoisonError::into_inner);
-            signed.map(|at| at.elapsed().as_secs())
-        });
         LedgerMetrics {
             entries: STREAMS.map(|stream| gauge.bind(&[KeyValue::new("stream", stream)])),
             ticks: table::LEDGER_TICKS.gauge(meter).bind(&[]),
             behind: table::LEDGER_BEHIND.gauge(meter).bind(&[]),
-            signed,
+            time: table::LEDGER_SIGNED.gauge(meter).bind(&[]),
         }
     }
 
@@ -269,15 +263,16 @@ pub struct LedgerMetrics {
     entries: [BoundGauge<u64>; STREAMS.len()],
     ticks: BoundGauge<u64>,
     behind: BoundGauge<u64>,
-    signed: Arc<Mutex<Option<Instant>>>,
+    time: BoundGauge<u64>,
 }
 
 impl LedgerMetrics {
-    /// A checkpoint was signed: leaves of the super-log, and the entries of `change`, `control`, `access` and `rejected` under it.
-    pub fn signed(&self, ticks: u64, entries: [u64; 4]) {
+    /// A checkpoint was signed, so many seconds after 1970: leaves of the super-log, and the entries of `change`, `control`, `access`
+    /// and `rejected` under it.
+    pub fn signed(&self, time: u64, ticks: u64, entries: [u64; 4]) {
         self.ticks.record(ticks);
         self.entries.iter().zip(entries).for_each(|(gauge, count)| gauge.record(count));
-        *self.signed.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+        self.time.record(time);
     }
 
     /// Entries that are durable and under no signed checkpoint.

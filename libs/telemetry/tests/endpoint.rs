@@ -44,7 +44,7 @@ fn record_everything(metrics: &telemetry::Metrics) {
     query.request(Action::GetSubject, Decision::Refused, took);
     query.access_entries(1);
     let ledger = metrics.ledger();
-    ledger.signed(3, [98, 1, 1, 0]);
+    ledger.signed(1_763_791_978, 3, [98, 1, 1, 0]);
     ledger.behind(2);
 }
 

@@ -23,6 +23,9 @@ const WAIT: Duration = Duration::from_millis(200);
 /// Between two reads while little comes: what publishers send together is taken together.
 const PAUSE: Duration = Duration::from_millis(80);
 
+/// How long a ledger that is far behind goes on when the hub stops; the next start takes up the rest.
+const STOP_MAX: Duration = Duration::from_secs(5);
+
 /// Why the ledger stops.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum FollowError {
@@ -76,21 +79,25 @@ impl Follow {
     /// Follows until told to stop, then takes what the log holds, signs it and makes it durable.
     pub(crate) fn until(self, stop: &AtomicBool) -> Result<(), FollowError> {
         let mut run = self.open()?;
+        let mut stopped_at = None;
         loop {
+            // Looked at before reading: what was appended before the stop is read.
             let stopping = stop.load(Ordering::Acquire);
             let read = run.read()?;
+            let late = stopping && stopped_at.get_or_insert_with(Instant::now).elapsed() > STOP_MAX;
+            let last = stopping && (read == 0 || late);
             run.cosigned()?;
-            run.sign(stopping)?;
-            run.commit(stopping)?;
+            run.sign(last)?;
+            run.commit(last)?;
             match read {
+                _ if last => return Ok(()),
                 BATCH_ENTRIES.. => {}
-                0 if stopping => return Ok(()),
+                _ if stopping => {}
                 // What it waits for is not in the log: there is no use in asking again at once.
                 0 if run.follower.is_full() => std::thread::sleep(WAIT),
                 0 => {
                     run.main.wait(WAIT);
                 }
-                _ if stopping => {}
                 _ => std::thread::sleep(PAUSE),
             }
         }
@@ -192,11 +199,11 @@ impl Run {
         }
         let signed = self.follower.store_mut().publish(&self.follow.key)?.signed;
         (self.signed, self.signed_at) = (size, Some(Instant::now()));
-        self.follow.metrics.signed(size, covered_by_stream(&signed));
+        let at = now();
+        self.follow.metrics.signed(seconds(at), size, covered_by_stream(&signed));
         if let Some(asking) = self.follow.asking.as_mut().filter(|_| !stopping) {
             asking.ask(signed.clone());
         }
-        let at = now();
         update(&self.follow.status, |status| {
             status.signed = Some(Arc::new(signed));
             status.signed_at = Some(at);
@@ -219,9 +226,14 @@ impl Run {
             self.same_root(&before)?;
             if before.state.size == size {
                 self.signed = size;
-                self.follow.metrics.signed(size, covered_by_stream(&before));
+                let at = before.state.tick.map(|tick| tick.at);
+                self.follow.metrics.signed(at.map_or(0, seconds), size, covered_by_stream(&before));
+                // The last one of a run is signed on the way out, when no witness is asked any more.
+                if let Some(asking) = &mut self.follow.asking {
+                    asking.ask(before.clone());
+                }
                 update(&self.follow.status, |status| {
-                    status.signed_at = before.state.tick.map(|tick| tick.at);
+                    status.signed_at = at;
                     status.signed = Some(Arc::new(before));
                 });
             }
@@ -266,6 +278,10 @@ fn take(reader: &mut Reader, follower: &mut Follower) -> Result<usize, FollowErr
     // A batch that was cut for its bytes has more behind it.
     let bytes: usize = batch.entries.iter().map(|entry| entry.bytes.len()).sum();
     Ok(if bytes >= BATCH_BYTES / 2 { BATCH_ENTRIES } else { batch.entries.len() })
+}
+
+fn seconds(at: Timestamp) -> u64 {
+    u64::try_from(at.0).unwrap_or(0) / 1_000_000
 }
 
 fn now() -> Timestamp {

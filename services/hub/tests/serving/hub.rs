@@ -127,13 +127,33 @@ impl Hub {
         (String::from_utf8(answer[..end].to_vec()).expect("ASCII").to_lowercase(), answer[end + 4..].to_vec())
     }
 
+    /// What the ledger says of itself, also when it is not well.
+    pub fn ledger(&self) -> Value {
+        let output = self.ask(&["audit", "status", "--json"]);
+        serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{}", stderr(&output)))
+    }
+
+    /// Waits until the ledger is as wanted.
+    pub fn until(&self, what: &str, wanted: impl Fn(&Value) -> bool) -> Value {
+        let begin = Instant::now();
+        loop {
+            let ledger = self.ledger();
+            if wanted(&ledger) {
+                return ledger;
+            }
+            assert!(begin.elapsed() < PATIENCE, "{what}: {ledger}");
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    }
+
     /// Waits until a checkpoint covers every change and access that is in the log now, and tells the ledger.
     pub fn checkpointed(&self) -> Value {
         let status = self.json(&["status"]);
         let ends = status["log_ends"].as_object().expect("ends").clone();
         let begin = Instant::now();
         loop {
-            let ledger = self.json(&["audit", "status"]);
+            let ledger = self.ledger();
+            assert_eq!(ledger["stopped"], "", "{ledger}");
             let wanted = ends.iter().filter(|(name, _)| name.starts_with("change/") || name.starts_with("access/"));
             if wanted.clone().all(|(name, end)| ledger["covered"][name].as_u64() >= end.as_u64()) {
                 return ledger;

@@ -128,21 +128,15 @@ async fn an_entry_that_was_changed_is_named_at_start_and_by_verify() {
     rewrite_log(dir.path(), |n, bytes| Some(if n == 3 { forged(&bytes) } else { bytes })).await;
 
     let hub = Hub::start(dir.path());
+    let compared = hub.until("the log was compared", |ledger| ledger["verification"] != "running");
+    assert_eq!(compared["verification"], "different", "{compared}");
+    assert_eq!(hub.ask(&["audit", "status"]).status.code(), Some(1));
     let verified = hub.ask(&["audit", "verify", "--json"]);
     assert_eq!(verified.status.code(), Some(1), "{}", stderr(&verified));
     let report: Value = serde_json::from_slice(&verified.stdout).expect("JSON");
     let difference = &report["differences"][0];
     assert_eq!((&difference["kind"], &difference["cause"]), (&"tampered".into(), &"rewritten".into()), "{report}");
     assert!(difference["first"].is_u64() && report["differences"].as_array().map(Vec::len) == Some(1), "{report}");
-    let status = loop {
-        let status = hub.ask(&["audit", "status", "--json"]);
-        let told: Value = serde_json::from_slice(&status.stdout).expect("JSON");
-        if told["verification"] != "running" {
-            assert_eq!(status.status.code(), Some(1));
-            break told;
-        }
-    };
-    assert_eq!(status["verification"], "different", "{status}");
     let log = std::fs::read_to_string(dir.path().join("serve.log")).expect("UTF-8");
     assert!(log.contains("the log is not as the ledger has it"), "{log}");
     // Publishing goes on.
@@ -162,13 +156,7 @@ async fn entries_that_were_taken_away_stop_the_ledger_and_nothing_else() {
     std::fs::remove_dir_all(dir.path().join("d/views")).expect("removable");
 
     let hub = Hub::start(dir.path());
-    let stopped = loop {
-        let status = hub.ask(&["audit", "status", "--json"]);
-        let told: Value = serde_json::from_slice(&status.stdout).expect("JSON");
-        if told["stopped"] != "" {
-            break told;
-        }
-    };
+    let stopped = hub.until("the ledger has stopped", |ledger| ledger["stopped"] != "");
     assert!(stopped["stopped"].as_str().expect("a text").contains("entries were taken away"), "{stopped}");
     publish_some(&hub, 40, 60).await;
     let prove = hub.ask(&["audit", "prove", "--position", "change/0/0", "--case", "A-1"]);

@@ -81,8 +81,8 @@ pub struct ReplayArgs {
     #[arg(long, value_name = "CODE")]
     pub commune: Option<String>,
     /// What this SPIFFE id published, asked or ordered
-    #[arg(long, value_name = "ID")]
-    pub caller: Option<String>,
+    #[arg(long = "caller", value_name = "ID")]
+    pub called_by: Option<String>,
     /// Show changes with their records
     #[arg(long)]
     pub records: bool,
@@ -154,7 +154,7 @@ impl ReplayArgs {
             record_type: text(&self.record_type),
             agency: text(&self.agency),
             commune: text(&self.commune),
-            caller: text(&self.caller),
+            caller: text(&self.called_by),
             with_bytes: self.bytes,
             with_records: self.records,
             resume: resume.to_owned(),
