@@ -69,6 +69,8 @@ struct Run {
     /// The checkpoint of an earlier run that has not been met again yet.
     before: Option<Signed>,
     cosigned_before: Option<Signed>,
+    /// Ticks that were durable when the files were opened.
+    opened: u64,
     signed: u64,
     signed_at: Option<Instant>,
     committed: u64,
@@ -130,6 +132,7 @@ impl Follow {
             access,
             before,
             cosigned_before,
+            opened: committed,
             signed: 0,
             signed_at: None,
             committed,
@@ -212,31 +215,19 @@ impl Run {
     }
 
     /// A checkpoint that an earlier run signed is met again on the way, with the same root: reading the log again makes the
-    /// same ticks. Nothing is signed before.
+    /// same ticks. Nothing is signed before. What was written after the last commit went when the files were opened, so that an
+    /// earlier checkpoint is published anew, and one that was cosigned is shown only if its tiles were durable.
     fn meet_earlier(&mut self) -> Result<(), FollowError> {
         let size = self.follower.store().state().size;
-        let met = |earlier: &Option<Signed>| earlier.as_ref().is_some_and(|signed| signed.state.size <= size);
-        if met(&self.cosigned_before) {
-            let cosigned = self.cosigned_before.take().expect("it was met");
+        let met = |earlier: &mut Option<Signed>| earlier.take_if(|signed| signed.state.size <= size);
+        if let Some(cosigned) = met(&mut self.cosigned_before) {
             self.same_root(&cosigned)?;
-            update(&self.follow.status, |status| status.cosigned = Some(Arc::new(cosigned)));
-        }
-        if met(&self.before) {
-            let before = self.before.take().expect("it was met");
-            self.same_root(&before)?;
-            if before.state.size == size {
-                self.signed = size;
-                let at = before.state.tick.map(|tick| tick.at);
-                self.follow.metrics.signed(at.map_or(0, seconds), size, covered_by_stream(&before));
-                // The last one of a run is signed on the way out, when no witness is asked any more.
-                if let Some(asking) = &mut self.follow.asking {
-                    asking.ask(before.clone());
-                }
-                update(&self.follow.status, |status| {
-                    status.signed_at = at;
-                    status.signed = Some(Arc::new(before));
-                });
+            if cosigned.state.size <= self.opened {
+                update(&self.follow.status, |status| status.cosigned = Some(Arc::new(cosigned)));
             }
+        }
+        if let Some(before) = met(&mut self.before) {
+            self.same_root(&before)?;
         }
         Ok(())
     }

@@ -245,8 +245,8 @@ fn open(inner: &Inner, access: &Access, response: Vec<u8>) -> Result<([u8; 32], 
 /// The number of the field `basis` in the response of an action.
 fn basis_field(action: Action) -> u64 {
     match action {
-        Action::GetSubject => 4,
-        Action::CheckProcedure => 5,
+        Action::GetSubject | Action::Watch => 4,
+        Action::CheckProcedure | Action::ListReviews => 5,
         Action::Search | Action::ListAccesses => 3,
         Action::ExplainLink => 9,
         // These have none.

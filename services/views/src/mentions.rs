@@ -41,7 +41,7 @@ pub fn records_of(view: &View, mention: MentionId, max: usize) -> Result<BTreeSe
     let node = MentionRow::decode(&row)?.placement.node;
     let meta = |node: linkage::NodeNo| -> Result<linkage::NodeMeta, FoldError> {
         let row = view.get(Table::NodeMeta, &node.0.to_be_bytes())?.ok_or(FoldError::Row("node"))?;
-        Ok(decode_node(&row)?)
+        decode_node(&row)
     };
     let nodes = match meta(node)?.component {
         None => vec![node],

@@ -54,7 +54,7 @@ pub(crate) async fn replay(
     inner.shown(&purpose, named, purpose.asked.join("\n").as_bytes()).await?;
     let (sender, receiver) = mpsc::channel(MESSAGES_QUEUED);
     tokio::task::spawn_blocking(move || {
-        if let Err(error) = run.to_the_end(&sender) {
+        if let Err(error) = run.read_through(&sender) {
             // Fails when the caller has gone away.
             let _ = sender.blocking_send(Err(Status::from(error)));
         }
@@ -108,7 +108,7 @@ impl Run {
         span.is_some_and(|span| (span.from..span.to).contains(&at.index.0))
     }
 
-    fn to_the_end(self, sender: &Sender) -> Result<(), Error> {
+    fn read_through(self, sender: &Sender) -> Result<(), Error> {
         let mut reader = self.inner.deps.log.reader(&self.begin, self.streams)?;
         let mut out = Outgoing::new(&self);
         while out.read < self.total {

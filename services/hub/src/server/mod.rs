@@ -94,8 +94,7 @@ pub async fn start(config: &Config, telemetry: &Guard, unit_lists: Vec<UnitList>
     let ingest = Ingest::new(deps(config, &opened, &handle, telemetry));
     let cutter = Cutter::start(log.clone(), handle.control.clone(), system_clock(), system_salts());
     let stopping = watch::Sender::new(false);
-    let (query, access_log, recording) =
-        start_query(config, &opened, &handle, telemetry, stopping.subscribe()).await?;
+    let (query, access_log, recording) = start_query(config, &opened, &handle, telemetry, stopping.subscribe()).await?;
     let ledger = auditing::start_ledger(config, &log, &opened.key, telemetry)?;
     let audit = auditing::service(&log, ledger.handle.clone(), &handle, &access_log, stopping.subscribe());
     let (stop, stopped) = oneshot::channel::<()>();

@@ -17,6 +17,12 @@ async fn publish_some(hub: &Hub, from: usize, to: usize) {
     assert_eq!(letters(&result), "a".repeat(to - from));
 }
 
+/// Waits until the hub has compared its log with the ledger, and finds them equal.
+fn compared(hub: &Hub) {
+    let ledger = hub.until("log and ledger were compared", |ledger| ledger["verification"] != "running");
+    assert_eq!((&ledger["verification"], &ledger["stopped"]), (&"equal".into(), &"".into()), "{ledger}");
+}
+
 /// A bundle that leads from an older checkpoint of the hub to its newest.
 fn continues(hub: &Hub, older: &Value) {
     let dir = &hub.dir;
@@ -52,6 +58,7 @@ async fn a_restart_and_a_kill_9_continue_the_same_tree() {
     assert_eq!(hub.stop().code(), Some(0));
 
     let hub = Hub::start(dir.path());
+    compared(&hub);
     let again = hub.checkpointed();
     assert!(ticks(&again) >= ticks(&first), "{again}");
     continues(&hub, &first);
@@ -64,6 +71,7 @@ async fn a_restart_and_a_kill_9_continue_the_same_tree() {
     drop(hub);
 
     let hub = Hub::start(dir.path());
+    compared(&hub);
     publish_some(&hub, 200, 240).await;
     let after = hub.checkpointed();
     assert!(ticks(&after) > ticks(&before), "{after}");
@@ -78,13 +86,10 @@ async fn a_restart_and_a_kill_9_continue_the_same_tree() {
 async fn rewrite_log(dir: &Path, change: impl Fn(usize, Vec<u8>) -> Option<Vec<u8>>) {
     let (old, new) = (dir.join("d/log"), dir.join("d/log.new"));
     let tuning = || Tuning { segment_bytes: SEGMENT, access_segment_bytes: SEGMENT, ..Tuning::default() };
-    let from: EventLog = {
-        let log = Embedded::open_with(&old, &tuning()).expect("a log");
-        let options = LogOptions { partitions: log.partitions(), tuning: tuning() };
-        Embedded::create(&new, &options, log.log_id()).expect("an empty folder");
-        log.into()
-    };
-    let to: EventLog = Embedded::open_with(&new, &tuning()).expect("a log").into();
+    let log = Embedded::open_with(&old, &tuning()).expect("a log");
+    let options = LogOptions { partitions: log.partitions(), tuning: tuning() };
+    let to: EventLog = Embedded::create(&new, &options, log.log_id()).expect("an empty folder").into();
+    let from: EventLog = log.into();
     let mut reader = from.reader(&Positions::new(), StreamSet::ALL).expect("from the beginning");
     let mut changes = 0;
     loop {
@@ -128,8 +133,8 @@ async fn an_entry_that_was_changed_is_named_at_start_and_by_verify() {
     rewrite_log(dir.path(), |n, bytes| Some(if n == 3 { forged(&bytes) } else { bytes })).await;
 
     let hub = Hub::start(dir.path());
-    let compared = hub.until("the log was compared", |ledger| ledger["verification"] != "running");
-    assert_eq!(compared["verification"], "different", "{compared}");
+    let found = hub.until("the log was compared", |ledger| ledger["verification"] != "running");
+    assert_eq!(found["verification"], "different", "{found}");
     assert_eq!(hub.ask(&["audit", "status"]).status.code(), Some(1));
     let verified = hub.ask(&["audit", "verify", "--json"]);
     assert_eq!(verified.status.code(), Some(1), "{}", stderr(&verified));

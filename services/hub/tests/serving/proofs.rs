@@ -171,9 +171,9 @@ async fn a_publisher_turns_its_receipt_into_a_proof_that_discloses_nothing() {
     let mut forged = receipt.clone();
     forged.position.index = Index(forged.position.index.0 + 1);
     let ask = |what| ProveRequest { what: Some(what), since: String::new(), case_number: "A-1".into() };
-    let status = client.prove(ask(What::Receipt(forged.encode()))).await.err().expect("refused");
+    let status = client.prove(ask(What::Receipt(forged.encode()))).await.expect_err("refused");
     assert_eq!(refusal(&status), (Code::InvalidArgument, "field_invalid".into(), vec!["receipt".into()]));
     let record = ProvenRecord { register: "civil".into(), record_id: "KS-1".into(), version: 0 };
-    let status = client.prove(ask(What::Record(record))).await.err().expect("refused");
+    let status = client.prove(ask(What::Record(record))).await.expect_err("refused");
     assert_eq!(refusal(&status).0, Code::PermissionDenied);
 }

@@ -18,12 +18,13 @@ use crate::context::Context;
 use crate::error::{CommandError, Exit};
 
 /// Responses that an access entry holds the hash of.
-const RESPONSES: [&str; 5] = [
+const RESPONSES: [&str; 6] = [
     "hub.query.v1.GetSubjectResponse",
     "hub.query.v1.CheckProcedureResponse",
     "hub.query.v1.SearchResponse",
     "hub.query.v1.ListAccessesResponse",
     "hub.query.v1.ExplainLinkResponse",
+    "hub.query.v1.ListReviewsResponse",
 ];
 
 /// Arguments of `hub audit prove`.

@@ -160,7 +160,7 @@ pub async fn run(args: &DemoArgs, context: &Context) -> Result<Exit, CommandErro
     let server = server::start(&config, &guard, unit_lists(&nation)).await?;
     let demo = Demo { config, server, quiet: context.output.is_json() };
     let report = tokio::select! {
-        report = demonstrate(&demo, &nation, args.proof.as_deref()) => report,
+        report = Box::pin(demonstrate(&demo, &nation, args.proof.as_deref())) => report,
         signal = signals.next() => Err(CommandError::failed(format!("stopped by {signal}"), "run it again")),
     };
     let exit = match &report {
