@@ -1,4 +1,4 @@
-//! Compiles the API from `proto/hub/{ingest,query,admin}` with protox: no protoc is needed.
+//! Compiles the API from `proto/hub/{ingest,query,admin,audit}` with protox: no protoc is needed.
 
 use std::error::Error;
 use std::path::PathBuf;
@@ -8,7 +8,12 @@ use prost::Message as _;
 fn main() -> Result<(), Box<dyn Error>> {
     let proto = PathBuf::from(std::env::var("CARGO_MANIFEST_DIR")?).join("../../proto");
     println!("cargo:rerun-if-changed={}", proto.join("hub").display());
-    let files = ["hub/ingest/v1/ingest.proto", "hub/query/v1/query.proto", "hub/admin/v1/admin.proto"];
+    let files = [
+        "hub/ingest/v1/ingest.proto",
+        "hub/query/v1/query.proto",
+        "hub/admin/v1/admin.proto",
+        "hub/audit/v1/audit.proto",
+    ];
     let descriptors = protox::compile(files, [&proto])?;
     let out = PathBuf::from(std::env::var("OUT_DIR")?);
     std::fs::write(out.join("api.binpb"), descriptors.encode_to_vec())?;

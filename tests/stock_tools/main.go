@@ -1,7 +1,7 @@
 // Checks a ledger with what others wrote: Tessera's fsck over a tree's tiles, and the note verifier of Go's checksum
 // database over its checkpoint.
 //
-//	stock_tools tree FOLDER ORIGIN LOG_VKEY                 every tile and entry leads to the signed root
+//	stock_tools tree FOLDER|URL ORIGIN LOG_VKEY             every tile and entry leads to the signed root
 //	stock_tools note FILE LOG_VKEY [WITNESS_VKEY]           the checkpoint is signed, and cosigned
 package main
 
@@ -9,7 +9,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
+	"net/url"
 	"os"
+	"strings"
 	"time"
 
 	cosigned "github.com/transparency-dev/formats/note"
@@ -35,8 +38,24 @@ func leafHashes(bundle []byte) ([][]byte, error) {
 	return hashes, nil
 }
 
-func checkTree(folder, origin, vkey string) error {
+// A folder of files, or a server of the same paths.
+func fetcher(place string) (fsck.Fetcher, error) {
+	if !strings.HasPrefix(place, "http://") {
+		return &client.FileFetcher{Root: place}, nil
+	}
+	root, err := url.Parse(strings.TrimSuffix(place, "/") + "/")
+	if err != nil {
+		return nil, err
+	}
+	return client.NewHTTPFetcher(root, http.DefaultClient)
+}
+
+func checkTree(place, origin, vkey string) error {
 	verifier, err := note.NewVerifier(vkey)
+	if err != nil {
+		return err
+	}
+	from, err := fetcher(place)
 	if err != nil {
 		return err
 	}
@@ -44,7 +63,7 @@ func checkTree(folder, origin, vkey string) error {
 	defer cancel()
 	done := make(chan error, 1)
 	go func() {
-		done <- fsck.New(origin, verifier, &client.FileFetcher{Root: folder}, leafHashes, fsck.Opts{N: 4}).Check(ctx)
+		done <- fsck.New(origin, verifier, from, leafHashes, fsck.Opts{N: 4}).Check(ctx)
 	}()
 	select {
 	case err := <-done:
@@ -88,7 +107,7 @@ func run(args []string) error {
 	case len(args) >= 3 && args[0] == "note":
 		return checkNote(args[1], args[2], args[3:])
 	}
-	return errors.New("usage: stock_tools tree FOLDER ORIGIN LOG_VKEY | note FILE LOG_VKEY [WITNESS_VKEY]")
+	return errors.New("usage: stock_tools tree FOLDER|URL ORIGIN LOG_VKEY | note FILE LOG_VKEY [WITNESS_VKEY]")
 }
 
 func main() {

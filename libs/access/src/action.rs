@@ -29,6 +29,8 @@ pub enum Action {
     VerifyViews,
     /// See what a reviewer should look at, and decide on it.
     Review,
+    /// Read entries of the log as they are: replays, and proofs of records and answers.
+    Audit,
     /// Publish record changes.
     Publish,
 }
@@ -49,6 +51,7 @@ impl Action {
             Self::Policies => "policies",
             Self::VerifyViews => "verify_views",
             Self::Review => "review",
+            Self::Audit => "audit",
             Self::Publish => "publish",
         }
     }
@@ -111,6 +114,8 @@ pub enum HubAction {
     VerifyViews,
     /// [`Action::Review`].
     Review,
+    /// [`Action::Audit`].
+    Audit,
 }
 
 impl HubAction {
@@ -125,6 +130,7 @@ impl HubAction {
             Self::Policies => Action::Policies,
             Self::VerifyViews => Action::VerifyViews,
             Self::Review => Action::Review,
+            Self::Audit => Action::Audit,
         }
     }
 }

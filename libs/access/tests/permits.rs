@@ -159,12 +159,13 @@ fn listings_and_hub_actions_go_by_role() {
         HubAction::Redrive,
         HubAction::Policies,
         HubAction::VerifyViews,
+        HubAction::Audit,
     ];
     for action in admin {
         assert_eq!(access.permit_hub(OPS, action).expect("an operator").action(), action.action());
         assert_eq!(access.permit_hub(NATIONAL, action).expect_err("a portal").code(), "action_not_granted");
         assert_eq!(access.permit_hub(CIVIL, action).expect_err("a register").code(), "action_not_granted");
-        let proves = action == HubAction::VerifyViews;
+        let proves = matches!(action, HubAction::VerifyViews | HubAction::Audit);
         assert_eq!(
             access.permit_hub(AUDITOR, action).is_ok(),
             proves,

@@ -1,5 +1,6 @@
 //! A caller's side of TLS.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use rustls::ClientConfig;
@@ -7,6 +8,20 @@ use rustls::crypto::ring;
 use tonic::transport::{Certificate, ClientTlsConfig, Identity};
 
 use crate::files::{self, CertPaths, TlsError};
+
+/// A client without a certificate of its own, for servers that these authorities (PEM) certify.
+///
+/// # Errors
+/// The file cannot be read or holds no certificate.
+pub fn anonymous_client(authorities: &Path) -> Result<Arc<ClientConfig>, TlsError> {
+    let pem = files::read(authorities)?;
+    let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .expect("ring serves the default protocol versions")
+        .with_root_certificates(files::roots(authorities, &pem)?)
+        .with_no_client_auth();
+    Ok(Arc::new(config))
+}
 
 /// A client's TLS set-up: its own certificate and the authority that the server must chain to.
 #[derive(Debug, Clone)]

@@ -23,7 +23,7 @@ mod refusal;
 mod server;
 mod verifier;
 
-pub use client::ClientTls;
+pub use client::{ClientTls, anonymous_client};
 pub use dev_certs::{DEV_SERVER_NAMES, DEV_SPIFFE_PATHS, DevCertsError, DevCertsOptions, DevCertsReport, dev_certs};
 pub use files::{CertPaths, TlsError};
 pub use incoming::{ConnectionLimits, Incoming, PlaintextError};

@@ -136,6 +136,16 @@ impl<L: FnMut(u64) -> Option<Hash>> PartitionAudit<L> {
         }
     }
 
+    /// Takes the next entry's leaf from the ledger, when the log has let go of the entry by its retention. That the leaf is the
+    /// right one shows in the root.
+    pub fn push_expired(&mut self, leaf: Hash) {
+        let index = self.found;
+        self.found += 1;
+        if index < self.head.size {
+            self.frontier.push(leaf);
+        }
+    }
+
     fn cause(&mut self, index: u64, leaf: Hash, entry: &[u8]) -> Cause {
         let end = self.head.size.min(index + LOOK_AHEAD);
         if let Some(from) = (index + 1..end).find(|at| (self.leaf)(*at) == Some(leaf)) {

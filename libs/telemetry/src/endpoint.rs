@@ -13,11 +13,17 @@ use tokio::task::JoinHandle;
 
 /// Whether the hub can serve requests now. Starts as not ready. Cheap to clone.
 #[derive(Debug, Clone)]
-pub struct Readiness(Arc<RwLock<Option<&'static str>>>);
+pub struct Readiness(Arc<RwLock<Told>>);
+
+#[derive(Debug)]
+struct Told {
+    obstacle: Option<&'static str>,
+    fault: Option<&'static str>,
+}
 
 impl Readiness {
     pub(crate) fn new() -> Self {
-        Self(Arc::new(RwLock::new(Some("starting"))))
+        Self(Arc::new(RwLock::new(Told { obstacle: Some("starting"), fault: None })))
     }
 
     /// Requests can be served.
@@ -32,11 +38,26 @@ impl Readiness {
 
     /// Why requests cannot be served; `None` when they can.
     pub fn obstacle(&self) -> Option<&'static str> {
-        *self.0.read().expect("no holder of this lock can panic")
+        self.0.read().expect("no holder of this lock can panic").obstacle
+    }
+
+    /// Something beside requests does not work, such as `the ledger does not follow the log`: requests are served, and `/readyz`
+    /// says so in its answer. It stays until the process ends; of several, the first is told.
+    pub fn fault(&self, fault: &'static str) {
+        self.0.write().expect("no holder of this lock can panic").fault.get_or_insert(fault);
     }
 
     fn set(&self, obstacle: Option<&'static str>) {
-        *self.0.write().expect("no holder of this lock can panic") = obstacle;
+        self.0.write().expect("no holder of this lock can panic").obstacle = obstacle;
+    }
+
+    fn told(&self) -> (bool, String) {
+        let state = self.0.read().expect("no holder of this lock can panic");
+        match (state.obstacle, state.fault) {
+            (Some(reason), _) => (false, format!("not ready: {reason}\n")),
+            (None, Some(fault)) => (true, format!("ready, but {fault}\n")),
+            (None, None) => (true, "ready\n".to_owned()),
+        }
     }
 }
 
@@ -89,8 +110,8 @@ async fn metrics(State(shared): State<Shared>) -> Response {
 }
 
 async fn ready(State(shared): State<Shared>) -> Response {
-    match shared.readiness.obstacle() {
-        None => "ready\n".into_response(),
-        Some(reason) => (StatusCode::SERVICE_UNAVAILABLE, format!("not ready: {reason}\n")).into_response(),
+    match shared.readiness.told() {
+        (true, text) => text.into_response(),
+        (false, text) => (StatusCode::SERVICE_UNAVAILABLE, text).into_response(),
     }
 }

@@ -105,9 +105,32 @@ pub(crate) const QUERY_LATENCY: Instrument = instrument(
 );
 pub(crate) const ACCESS_ENTRIES: Instrument =
     instrument("hub.access.entries", InstrumentKind::Counter, "{entry}", "Access entries made durable", &[]);
+pub(crate) const LEDGER_ENTRIES: Instrument = instrument(
+    "hub.ledger.entries",
+    InstrumentKind::Gauge,
+    "{entry}",
+    "Entries under the last signed checkpoint",
+    &["stream"],
+);
+pub(crate) const LEDGER_TICKS: Instrument =
+    instrument("hub.ledger.ticks", InstrumentKind::Gauge, "{tick}", "Leaves of the super-log", &[]);
+pub(crate) const LEDGER_BEHIND: Instrument = instrument(
+    "hub.ledger.behind",
+    InstrumentKind::Gauge,
+    "{entry}",
+    "Entries that are durable in the log and under no signed checkpoint yet",
+    &[],
+);
+pub(crate) const LEDGER_SIGNED: Instrument = instrument(
+    "hub.ledger.checkpoint.time",
+    InstrumentKind::Gauge,
+    "s",
+    "When a checkpoint was signed last, in seconds since 1970: its age is the present time less this",
+    &[],
+);
 
 /// All instruments of the hub.
-pub const INSTRUMENTS: [Instrument; 12] = [
+pub const INSTRUMENTS: [Instrument; 16] = [
     CHANGES,
     BATCH_LATENCY,
     APPEND_LATENCY,
@@ -120,6 +143,10 @@ pub const INSTRUMENTS: [Instrument; 12] = [
     QUERIES,
     QUERY_LATENCY,
     ACCESS_ENTRIES,
+    LEDGER_ENTRIES,
+    LEDGER_TICKS,
+    LEDGER_BEHIND,
+    LEDGER_SIGNED,
 ];
 
 impl Instrument {

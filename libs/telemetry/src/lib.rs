@@ -22,5 +22,7 @@ pub mod trace;
 pub use endpoint::Readiness;
 pub use init::{Guard, InitError, LogFormat, TelemetryConfig, init};
 pub use instruments::{INSTRUMENTS, Instrument, InstrumentKind, LABELS};
-pub use metrics::{Action, ChangeOutcome, Decision, FoldMetrics, LogMetrics, Metrics, PublishMetrics, QueryMetrics};
+pub use metrics::{
+    Action, ChangeOutcome, Decision, FoldMetrics, LedgerMetrics, LogMetrics, Metrics, PublishMetrics, QueryMetrics,
+};
 pub use told::told;

@@ -168,6 +168,18 @@ impl Metrics {
         }
     }
 
+    /// For the ledger.
+    pub fn ledger(&self) -> LedgerMetrics {
+        let meter = &self.0.meter;
+        let gauge = table::LEDGER_ENTRIES.gauge(meter);
+        LedgerMetrics {
+            entries: STREAMS.map(|stream| gauge.bind(&[KeyValue::new("stream", stream)])),
+            ticks: table::LEDGER_TICKS.gauge(meter).bind(&[]),
+            behind: table::LEDGER_BEHIND.gauge(meter).bind(&[]),
+            time: table::LEDGER_SIGNED.gauge(meter).bind(&[]),
+        }
+    }
+
     /// For queries.
     pub fn query(&self) -> QueryMetrics {
         let requests = Action::ALL.map(|(_, action)| {
@@ -238,6 +250,32 @@ impl FoldMetrics {
     }
 
     /// Entries that are durable and not folded.
+    pub fn behind(&self, entries: u64) {
+        self.behind.record(entries);
+    }
+}
+
+/// Streams of the log, by the numbers that it gives them.
+const STREAMS: [&str; 4] = ["change", "control", "access", "rejected"];
+
+/// The ledger.
+pub struct LedgerMetrics {
+    entries: [BoundGauge<u64>; STREAMS.len()],
+    ticks: BoundGauge<u64>,
+    behind: BoundGauge<u64>,
+    time: BoundGauge<u64>,
+}
+
+impl LedgerMetrics {
+    /// A checkpoint was signed, so many seconds after 1970: leaves of the super-log, and the entries of `change`, `control`, `access`
+    /// and `rejected` under it.
+    pub fn signed(&self, time: u64, ticks: u64, entries: [u64; 4]) {
+        self.ticks.record(ticks);
+        self.entries.iter().zip(entries).for_each(|(gauge, count)| gauge.record(count));
+        self.time.record(time);
+    }
+
+    /// Entries that are durable and under no signed checkpoint.
     pub fn behind(&self, entries: u64) {
         self.behind.record(entries);
     }

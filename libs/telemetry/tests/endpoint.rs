@@ -43,6 +43,9 @@ fn record_everything(metrics: &telemetry::Metrics) {
     let query = metrics.query();
     query.request(Action::GetSubject, Decision::Refused, took);
     query.access_entries(1);
+    let ledger = metrics.ledger();
+    ledger.signed(1_763_791_978, 3, [98, 1, 1, 0]);
+    ledger.behind(2);
 }
 
 fn labels(metrics: &str) -> BTreeSet<&str> {
@@ -75,8 +78,10 @@ async fn the_endpoint_shows_every_instrument_with_no_other_labels_and_says_when_
     assert_eq!(get(address, "/readyz"), (503, "not ready: starting\n".to_owned()));
     guard.readiness().ready();
     assert_eq!(get(address, "/readyz"), (200, "ready\n".to_owned()));
+    guard.readiness().fault("the ledger does not follow the log");
+    assert_eq!(get(address, "/readyz"), (200, "ready, but the ledger does not follow the log\n".to_owned()));
     guard.readiness().not_ready("stopping");
-    assert_eq!(get(address, "/readyz").0, 503);
+    assert_eq!(get(address, "/readyz"), (503, "not ready: stopping\n".to_owned()));
 
     let taken = TelemetryConfig { prometheus_listen: Some(address), ..config() };
     assert!(matches!(telemetry::init(&taken), Err(InitError::Listen { address: at, .. }) if at == address));

@@ -92,6 +92,14 @@ impl TileStore {
         Ok(Index(self.partitions[self.slot(stream, partition)?].size()))
     }
 
+    /// The super-log's root as it was after so many ticks: what a checkpoint of that size must say.
+    ///
+    /// # Errors
+    /// [`Error::Damaged`], also when there were not so many; [`Error::Io`].
+    pub fn root_at(&self, ticks: u64) -> Result<Hash, Error> {
+        self.log.root_at(ticks)
+    }
+
     fn slot(&self, stream: Stream, partition: Partition) -> Result<usize, Error> {
         let slot = self.shape.slot(stream, partition);
         Ok(slot.ok_or_else(|| Error::NoPartition(tree_name(stream, partition)))? as usize)

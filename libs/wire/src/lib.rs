@@ -17,5 +17,14 @@ pub mod admin {
     tonic::include_proto!("hub.admin.v1");
 }
 
+/// Auditing: `hub.audit.v1`.
+pub mod audit {
+    tonic::include_proto!("hub.audit.v1");
+}
+
+mod answer;
+
+pub use answer::search_bytes;
+
 /// The API's descriptors, for server reflection.
 pub const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/api.binpb"));

@@ -23,6 +23,15 @@ pub fn as_json<M: Message>(name: &str, message: &M) -> Json {
     dynamic.serialize_with_options(serde_json::value::Serializer, &options).unwrap_or(Json::Null)
 }
 
+/// The message of one of these names that a JSON value of [`as_json`] shows, serialised; `None` when it is none of them.
+pub fn from_json(names: &[&str], json: &Json) -> Option<Vec<u8>> {
+    names.iter().find_map(|name| {
+        let descriptor = API.get_message_by_name(name)?;
+        // What it is not it does not deserialise as: unknown fields are refused.
+        DynamicMessage::deserialize(descriptor, json).ok().map(|message| message.encode_to_vec())
+    })
+}
+
 /// A value of the API in one line.
 pub fn line_of(value: Option<&prost_types::Value>) -> String {
     match value.map(plain) {

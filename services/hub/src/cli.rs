@@ -66,7 +66,7 @@ pub enum Command {
     Status(status::StatusArgs),
     /// Prove the views
     Views(views::ViewsArgs),
-    /// Check what was proven to you
+    /// Prove, check and replay what the log holds
     Audit(audit::AuditArgs),
     /// Show, register, check or export contracts
     Contracts(contracts::ContractsArgs),
@@ -108,7 +108,7 @@ impl Command {
             Self::Rejected(args) => rejected::run(args, context).await,
             Self::Status(args) => status::run(args, context).await,
             Self::Views(args) => views::run(args, context).await,
-            Self::Audit(args) => audit::run(args, context),
+            Self::Audit(args) => audit::run(args, context).await,
             Self::Contracts(args) => contracts::run(args, context).await,
             Self::Units(args) => units::run(args, context).await,
             Self::Policy(args) => policy::run(args, context).await,

@@ -1,7 +1,7 @@
 //! Cuts: what the hub knew at a time.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 use event_log::{AppendError, EventLog};
@@ -18,8 +18,11 @@ use crate::source::{Clock, Salts};
 
 /// Between two looks: a cut is due at least once a second, and an append takes its time.
 const LOOK: Duration = Duration::from_millis(500);
+/// Between two cuts when nothing but accesses moved: a hub that is only asked writes one cut a second, not two.
+const ACCESS_LOOK: Duration = Duration::from_millis(900);
 
-/// The task that writes a cut at least once a second while anything but cuts moves, and none while nothing does.
+/// The task that writes a cut at least once a second while anything but cuts moves, and none while nothing does. Cuts cover every
+/// stream, accesses too: what was answered is under the ledger's ticks like what was stated.
 #[derive(Debug)]
 pub struct Cutter {
     stop: watch::Sender<bool>,
@@ -58,6 +61,8 @@ struct Last {
     at: Option<Timestamp>,
     /// The ends right after it: nothing moved while they stand.
     rest: Positions,
+    /// When it was written, by a clock that only goes forwards.
+    written: Option<Instant>,
 }
 
 impl Cutting {
@@ -69,7 +74,7 @@ impl Cutting {
                 _ = looks.tick() => false,
                 _ = stopped.wait_for(|stop| *stop) => true,
             };
-            match self.cut().await {
+            match self.cut(stopping).await {
                 Ok(()) => {}
                 Err(ControlError::Append(AppendError::Closed)) => return,
                 // A full disk may get room again; a poisoned log is told by every append, and by readiness.
@@ -81,9 +86,10 @@ impl Cutting {
         }
     }
 
-    async fn cut(&mut self) -> Result<(), ControlError> {
-        let ends = ends_without_access(&self.log);
-        if ends == self.last.rest || ends.total() == 0 || self.known_from_before(&ends) {
+    async fn cut(&mut self, stopping: bool) -> Result<(), ControlError> {
+        let ends = self.log.ends();
+        let waits = !stopping && self.only_accesses_moved(&ends);
+        if waits || ends == self.last.rest || ends.total() == 0 || self.known_from_before(&ends) {
             return Ok(());
         }
         let at = self.time();
@@ -96,7 +102,14 @@ impl Cutting {
             self.last.rest.set(control.0, control.1, position.index.next());
         }
         self.last.at = Some(at);
+        self.last.written = Some(Instant::now());
         Ok(())
+    }
+
+    /// Whether the last cut is young, and covers everything but accesses.
+    fn only_accesses_moved(&self, ends: &Positions) -> bool {
+        let young = self.last.written.is_some_and(|written| written.elapsed() < ACCESS_LOOK);
+        young && without_access(ends) == without_access(&self.last.rest)
     }
 
     /// Never behind the last cut, whoever wrote it, even when the clock went back.
@@ -116,6 +129,6 @@ impl Cutting {
     }
 }
 
-fn ends_without_access(log: &EventLog) -> Positions {
-    log.ends().iter().filter(|(stream, ..)| *stream != Stream::Access).collect()
+fn without_access(ends: &Positions) -> Positions {
+    ends.iter().filter(|(stream, ..)| *stream != Stream::Access).collect()
 }

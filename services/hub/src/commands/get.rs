@@ -87,7 +87,8 @@ pub(super) fn told(answer: &GetSubjectResponse, output: Output) -> String {
         None => "the hub's answer is of a later version than this program\n".to_owned(),
     };
     if let Some(basis) = &answer.basis {
-        text.push_str(&format!("access {} at {}\n", basis.access_id, time_of(basis.answered_at.as_ref())));
+        let at = time_of(basis.answered_at.as_ref());
+        text.push_str(&format!("access {} at {at}, entry {}\n", basis.access_id, basis.access_position));
     }
     text
 }

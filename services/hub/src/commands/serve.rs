@@ -66,5 +66,8 @@ fn announce(
     if let Some(metrics) = metrics {
         serving["metrics"] = format!("http://{metrics}").into();
     }
+    if let Some(tiles) = server.tiles {
+        serving["tiles"] = format!("http://{tiles}").into();
+    }
     context.output.show(&serving, || format!("hub serves on {uri}, data in {data_dir}; stop it with Ctrl-C or SIGTERM"))
 }

@@ -87,6 +87,26 @@ section! {
 }
 
 section! {
+    /// The ledger, which makes the log provable to others.
+    Ledger "ledger" {
+        /// Least time between two signed checkpoints. One is signed when something was added, and none while nothing is.
+        checkpoint_interval_ms: u64 = 1_000, whole(100, 600_000, "milliseconds");
+        /// Time between two flushes of the ledger's files; after a crash the rest is made again from the log.
+        commit_interval_ms: u64 = 30_000, whole(100, 3_600_000, "milliseconds");
+        /// Whether the whole log is compared with the ledger when the hub starts, beside its work. The newest entries always are.
+        verify_on_start: bool = true, Any;
+        /// Where tiles and checkpoints are served over HTTP, for everybody who can connect: they hold no personal data.
+        listen: Option<SocketAddr> = None, Optional { example: "\"127.0.0.1:9465\"" };
+        /// Requests for tiles that are answered at the same time; further ones wait.
+        requests_max: u32 = 64, whole(1, 4_096, "requests");
+        /// Whose cosignatures are asked for: a trust policy (c2sp.org/tlog-policy) with the URLs of witnesses.
+        witnesses: Option<PathBuf> = None, Optional { example: "\"/etc/hub/witnesses\"" };
+        /// The authorities that a witness with an https URL is certified by, PEM.
+        witness_ca: PathBuf = "/etc/ssl/certs/ca-certificates.crt".into(), Text;
+    }
+}
+
+section! {
     /// The view store.
     Store "store" {
         /// Which store holds the views; the log can rebuild either.

@@ -16,11 +16,12 @@ use crate::error::told;
 /// Between two looks for access entries that are past their retention.
 const RETENTION_LOOK: Duration = Duration::from_secs(3_600);
 const DAY_US: i64 = 86_400_000_000;
-const SERVICES: [&str; 4] = [
+const SERVICES: [&str; 5] = [
     "",
     wire::ingest::ingest_service_server::SERVICE_NAME,
     wire::query::query_service_server::SERVICE_NAME,
     wire::admin::admin_service_server::SERVICE_NAME,
+    wire::audit::audit_service_server::SERVICE_NAME,
 ];
 
 /// Tells health checks and `/readyz` whether the hub serves: from the first failed write on it does not, since no answer could be made durable,

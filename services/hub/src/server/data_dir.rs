@@ -1,7 +1,7 @@
 //! The data directory: who has it, the log, and the secrets beside it.
 //!
-//! `hub.lock` (held while a hub runs), `secret/log` and `secret/signing` (32 bytes each, readable by the owner only), `log/`, `views/`,
-//! `access-index/`, `scratch/` (verifications), `dev-certs/`.
+//! `hub.lock` (held while a hub runs), `secret/log` and `secret/signing` (32 bytes each, readable by the owner only), `log/`,
+//! `ledger/`, `views/`, `access-index/`, `scratch/` (verifications), `dev-certs/`.
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Read as _, Seek as _, Write as _};
@@ -27,7 +27,7 @@ pub(super) struct DataDir {
     pub log_id: [u8; 16],
     /// The log's secret.
     pub secret: Arc<LogSecret>,
-    /// Signs receipts.
+    /// Signs receipts and checkpoints.
     pub key: Arc<SigningKey>,
     /// The lock, let go of when this is dropped.
     pub lock: Lock,

@@ -1,8 +1,9 @@
 //! The hub as a running part: everything of the embedded mode in one process, started and stopped in order.
 //!
-//! Order: the data directory is taken, the log opened or begun, the views opened, then the door, the queries and the administration are
-//! served. Stopping goes the other way round, so that nothing is answered that is not done.
+//! Order: the data directory is taken, the log opened or begun, the views opened, the ledger started, then the door, the queries, the
+//! administration and audits are served. Stopping goes the other way round, so that nothing is answered that is not done.
 
+mod auditing;
 mod background;
 mod data_dir;
 
@@ -10,6 +11,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use ::audit::Ledger;
 use event_log::EventLog;
 use ingest::{
     Bootstrap, Bootstrapped, Cutter, Deps, Ingest, Limits, bootstrap, refusal_of_transport, system_clock, system_salts,
@@ -49,6 +51,8 @@ const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(20);
 pub struct Server {
     /// Where it listens, with the port that the system chose when 0 was asked for.
     pub address: SocketAddr,
+    /// Where the ledger's tiles are served, when they are.
+    pub tiles: Option<SocketAddr>,
     /// What the views tell. Drop all clones before the data directory is opened again.
     pub handle: ViewsHandle,
     running: Running,
@@ -60,6 +64,7 @@ struct Running {
     ingest: Ingest,
     cutter: Cutter,
     access_log: AccessLogTask,
+    ledger: Ledger,
     serving: JoinHandle<Result<(), tonic::transport::Error>>,
     background: Vec<JoinHandle<()>>,
     stop: oneshot::Sender<()>,
@@ -78,6 +83,7 @@ struct Running {
 pub async fn start(config: &Config, telemetry: &Guard, unit_lists: Vec<UnitList>) -> Result<Server, CommandError> {
     // First, so that a taken port or a missing certificate changes nothing on the disk.
     let (incoming, address) = listen(config).await?;
+    let tiles = auditing::listen(config).await?;
     let opened = data_dir::open(config)?;
     let log = opened.log.clone();
     let mut lists = configured_unit_lists(config)?;
@@ -88,7 +94,9 @@ pub async fn start(config: &Config, telemetry: &Guard, unit_lists: Vec<UnitList>
     let ingest = Ingest::new(deps(config, &opened, &handle, telemetry));
     let cutter = Cutter::start(log.clone(), handle.control.clone(), system_clock(), system_salts());
     let stopping = watch::Sender::new(false);
-    let (query, access_log) = start_query(config, &opened, &handle, telemetry, stopping.subscribe()).await?;
+    let (query, access_log, recording) = start_query(config, &opened, &handle, telemetry, stopping.subscribe()).await?;
+    let ledger = auditing::start_ledger(config, &log, &opened.key, telemetry)?;
+    let audit = auditing::service(&log, ledger.handle.clone(), &handle, &access_log, stopping.subscribe());
     let (stop, stopped) = oneshot::channel::<()>();
     let (health, health_service) = tonic_health::server::health_reporter();
     let message_bytes = config.grpc.message_bytes_max as usize;
@@ -102,13 +110,14 @@ pub async fn start(config: &Config, telemetry: &Guard, unit_lists: Vec<UnitList>
         .add_service(reflection()?)
         .add_service(ingest.service())
         .add_service(query.service().max_decoding_message_size(message_bytes))
-        .add_service(AdminServiceServer::new(admin).max_decoding_message_size(message_bytes));
+        .add_service(AdminServiceServer::new(admin).max_decoding_message_size(message_bytes))
+        .add_service(audit.service().max_decoding_message_size(message_bytes));
     let stopped = async move {
         // An error means that the server was dropped: that stops it too.
         let _ = stopped.await;
     };
     let serving = tokio::spawn(router.serve_with_incoming_shutdown(incoming.into_stream(), stopped));
-    let background = vec![
+    let mut background = vec![
         tokio::spawn(tell_health(
             health,
             telemetry.readiness().clone(),
@@ -118,6 +127,11 @@ pub async fn start(config: &Config, telemetry: &Guard, unit_lists: Vec<UnitList>
         )),
         tokio::spawn(retain(log.clone(), config.log.access_retention_days, stopping.subscribe())),
     ];
+    let tiles = auditing::serve_tiles(config, tiles, ledger.handle.clone(), stopping.subscribe());
+    let tiles = tiles.map(|(address, serving)| {
+        background.push(serving);
+        address
+    });
     let stop_timeout = Duration::from_millis(config.grpc.stop_timeout_ms);
     let readiness = telemetry.readiness().clone();
     let lock = opened.lock;
@@ -126,7 +140,8 @@ pub async fn start(config: &Config, telemetry: &Guard, unit_lists: Vec<UnitList>
         views,
         ingest,
         cutter,
-        access_log,
+        access_log: recording,
+        ledger,
         serving,
         background,
         stop,
@@ -135,7 +150,7 @@ pub async fn start(config: &Config, telemetry: &Guard, unit_lists: Vec<UnitList>
         readiness,
         _lock: lock,
     };
-    Ok(Server { address, handle, running })
+    Ok(Server { address, tiles, handle, running })
 }
 
 impl Server {
@@ -152,8 +167,13 @@ impl Server {
         let _ = running.stop.send(());
         end_serving(running.serving, running.stop_timeout).await;
         running.ingest.shutdown().await;
-        running.cutter.shutdown().await;
         running.access_log.stop().await;
+        // After the last access: the last cut covers everything, and the ledger signs it.
+        running.cutter.shutdown().await;
+        let ledger = running.ledger;
+        if let Err(error) = tokio::task::spawn_blocking(move || ledger.stop()).await {
+            tracing::error!(%error, "stopping the ledger ended in a panic");
+        }
         for task in running.background {
             if let Err(error) = task.await {
                 tracing::error!(%error, "a background task ended in a panic");
@@ -250,7 +270,7 @@ async fn start_query(
     handle: &ViewsHandle,
     telemetry: &Guard,
     stopping: watch::Receiver<bool>,
-) -> Result<(Query, AccessLogTask), CommandError> {
+) -> Result<(Query, AccessLog, AccessLogTask), CommandError> {
     let options = AccessLogOptions {
         store: handle.store,
         cache_bytes: ACCESS_CACHE_BYTES,
@@ -270,7 +290,7 @@ async fn start_query(
         stopping,
         ..QueryOptions::new(system_clock(), env!("CARGO_PKG_VERSION"), telemetry.metrics().clone())
     };
-    Ok((Query::new(handle.clone(), access_log, options), task))
+    Ok((Query::new(handle.clone(), access_log.clone(), options), access_log, task))
 }
 
 fn deps(config: &Config, opened: &data_dir::DataDir, handle: &ViewsHandle, telemetry: &Guard) -> Deps {

@@ -29,6 +29,7 @@ pub struct Hub {
     pub dir: PathBuf,
     endpoint: String,
     metrics: Option<String>,
+    tiles: Option<String>,
     child: Child,
 }
 
@@ -41,6 +42,22 @@ pub fn command(dir: &Path, arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_hub"));
     command.args(arguments).current_dir(dir).env_remove("NO_COLOR");
     command
+}
+
+fn get(address: &str, path: &str) -> Vec<u8> {
+    let mut stream = std::net::TcpStream::connect(address).expect("the endpoint listens");
+    write!(stream, "GET {path} HTTP/1.1\r\nHost: hub\r\nConnection: close\r\n\r\n").expect("an open connection");
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer).expect("an answer");
+    answer
+}
+
+/// A directory with a hub whose ledger is fast, and served.
+pub fn audited() -> tempfile::TempDir {
+    let dir = configured();
+    let ledger = "[ledger]\ncheckpoint_interval_ms = 100\ncommit_interval_ms = 300\nlisten = \"127.0.0.1:0\"\n";
+    std::fs::write(dir.path().join("hub.toml"), format!("{CONFIG}{ledger}")).expect("writable");
+    dir
 }
 
 pub fn configured() -> tempfile::TempDir {
@@ -93,18 +110,57 @@ impl Hub {
         };
         let serving: Value = serde_json::from_str(&line).expect("one JSON object");
         let endpoint = serving["endpoint"].as_str().expect("an endpoint").to_owned();
-        let metrics = serving["metrics"].as_str().map(|uri| uri.trim_start_matches("http://").to_owned());
-        Ok(Self { dir: dir.to_owned(), endpoint, metrics, child })
+        let address = |name: &str| serving[name].as_str().map(|uri| uri.trim_start_matches("http://").to_owned());
+        Ok(Self { dir: dir.to_owned(), endpoint, metrics: address("metrics"), tiles: address("tiles"), child })
     }
 
     /// What an HTTP request to the metrics endpoint is answered.
     pub fn metrics(&self, path: &str) -> String {
         let address = self.metrics.as_deref().expect("the configuration has an address for metrics");
-        let mut stream = std::net::TcpStream::connect(address).expect("the endpoint listens");
-        write!(stream, "GET {path} HTTP/1.1\r\nHost: hub\r\nConnection: close\r\n\r\n").expect("an open connection");
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).expect("UTF-8");
-        answer
+        String::from_utf8(get(address, path)).expect("UTF-8")
+    }
+
+    /// Head and body of what an HTTP request for a file of the ledger is answered.
+    pub fn tile(&self, path: &str) -> (String, Vec<u8>) {
+        let answer = get(self.tiles.as_deref().expect("the configuration has an address for tiles"), path);
+        let end = answer.windows(4).position(|four| four == b"\r\n\r\n").expect("a head and a body");
+        (String::from_utf8(answer[..end].to_vec()).expect("ASCII").to_lowercase(), answer[end + 4..].to_vec())
+    }
+
+    /// What the ledger says of itself, also when it is not well.
+    pub fn ledger(&self) -> Value {
+        let output = self.ask(&["audit", "status", "--json"]);
+        serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{}", stderr(&output)))
+    }
+
+    /// Waits until the ledger is as wanted.
+    pub fn until(&self, what: &str, wanted: impl Fn(&Value) -> bool) -> Value {
+        let begin = Instant::now();
+        loop {
+            let ledger = self.ledger();
+            if wanted(&ledger) {
+                return ledger;
+            }
+            assert!(begin.elapsed() < PATIENCE, "{what}: {ledger}");
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    }
+
+    /// Waits until a checkpoint covers every change and access that is in the log now, and tells the ledger.
+    pub fn checkpointed(&self) -> Value {
+        let status = self.json(&["status"]);
+        let ends = status["log_ends"].as_object().expect("ends").clone();
+        let begin = Instant::now();
+        loop {
+            let ledger = self.ledger();
+            assert_eq!(ledger["stopped"], "", "{ledger}");
+            let wanted = ends.iter().filter(|(name, _)| name.starts_with("change/") || name.starts_with("access/"));
+            if wanted.clone().all(|(name, end)| ledger["covered"][name].as_u64() >= end.as_u64()) {
+                return ledger;
+            }
+            assert!(begin.elapsed() < PATIENCE, "{ledger}");
+            std::thread::sleep(Duration::from_millis(50));
+        }
     }
 
     /// Bytes of memory that the process holds now.

@@ -53,6 +53,23 @@ async fn cuts_follow_movement_and_stop_with_it() {
 }
 
 #[tokio::test]
+async fn a_cut_covers_accesses_too() {
+    let dir = tempfile::tempdir().expect("a temporary folder");
+    let log = new_log(dir.path());
+    bootstrap(&log, &LogSecret::new(&[3; 32]), &first()).await.expect("an empty log");
+    let header = record::EntryHeader::of_hub(record::EntryKind::Access, record::Timestamp(1));
+    let bytes = record::Entry::encode_salted(&header, &[0; 16], b"an access").expect("a small entry").into();
+    let access = event_log::Append { stream: Stream::Access, partition: Partition(0), bytes };
+    log.append(vec![access]).await.expect("durable");
+    let control = Arc::new(ArcSwap::from_pointee(control_of(&log)));
+    let before = log.ends();
+    // The last cut, on the way out, waits for nothing.
+    Cutter::start(log.clone(), control, system_clock(), system_salts()).shutdown().await;
+    let (_, ends) = control_of(&log).cut.expect("a cut");
+    assert_eq!((ends.get(Stream::Access, Partition(0)).0, &ends), (1, &before));
+}
+
+#[tokio::test]
 async fn a_register_declares_its_objects_and_reads_the_keys() {
     let hub = Hub::start().await;
     let mut client = hub.client("register/civil").await;

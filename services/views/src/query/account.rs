@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use projection::FOLD_VERSION;
 use record::access::{Access, Action, Decision};
-use record::{Index, Partition, Positions, Pseudonym, Stream, Timestamp};
+use record::{Index, Partition, Position, Positions, Pseudonym, Stream, Timestamp};
 use telemetry::{Action as Counted, Decision as Ended};
 
 use super::Core;
@@ -98,8 +98,8 @@ impl Core {
             Verdict::NotFound => Decision::NotFound,
             Verdict::Ambiguous => Decision::Ambiguous,
         };
-        let id = self.record(asked, &told.basis, told.records, told.fields, decision).await?;
-        Ok((told.response, self.wire_basis(&told.basis, id)))
+        let recorded = self.record(asked, &told.basis, told.records, told.fields, decision).await?;
+        Ok((told.response, self.wire_basis(&told.basis, recorded)))
     }
 
     async fn refused<T>(&self, asked: Asked, failure: Failure) -> Result<T, Error> {
@@ -116,7 +116,7 @@ impl Core {
         records: Vec<Pseudonym>,
         fields: Vec<String>,
         decision: Decision,
-    ) -> Result<[u8; 16], Error> {
+    ) -> Result<([u8; 16], Position), Error> {
         let id = random()?;
         let access = Access {
             action: asked.action,
@@ -131,8 +131,8 @@ impl Core {
             valid_at: asked.valid_at,
             decision,
         };
-        self.access_log.record(Arc::clone(basis), access).await.map_err(Error::NotRecorded)?;
-        Ok(id)
+        let position = self.access_log.record(Arc::clone(basis), access).await.map_err(Error::NotRecorded)?;
+        Ok((id, position))
     }
 
     /// The basis of what is decided without reading the views.
@@ -147,7 +147,7 @@ impl Core {
         Basis { positions, control, fold_version: FOLD_VERSION, model_epoch, policy }
     }
 
-    fn wire_basis(&self, basis: &Basis, id: [u8; 16]) -> wire::query::Basis {
+    fn wire_basis(&self, basis: &Basis, (id, position): ([u8; 16], Position)) -> wire::query::Basis {
         wire::query::Basis {
             positions: super::told::ends(&basis.positions),
             fold_version: basis.fold_version,
@@ -155,6 +155,7 @@ impl Core {
             policy: hex(&basis.policy),
             access_id: hex(&id),
             answered_at: Some(wire_time(self.now())),
+            access_position: position.to_string(),
         }
     }
 }

@@ -7,10 +7,10 @@ use contract::{Ident, PartialDate, kinds};
 use linkage::search_name;
 use projection::mention::LookupKey;
 use projection::subject::attributes;
-use prost::Message as _;
 use record::{Kind, Timestamp};
 use wire::query::search_request::Query as WireQuery;
 use wire::query::{Hit, SearchRequest, SearchResponse};
+use wire::search_bytes;
 
 use super::Core;
 use super::account::{Asked, Failure, Told, Verdict};
@@ -67,25 +67,7 @@ fn hits(
     }
     let verdict = if response.hits.is_empty() { Verdict::NotFound } else { Verdict::Answered };
     let fields = permit.fields().map(str::to_owned).collect();
-    Ok(Told { bytes: canonical(&response), response, verdict, records, fields, basis })
-}
-
-/// The answer's bytes for its hash: maps have no order in protobuf, so each hit's texts follow sorted behind the rest.
-fn canonical(response: &SearchResponse) -> Vec<u8> {
-    let mut rest = response.clone();
-    rest.hits.iter_mut().for_each(|hit| hit.masked.clear());
-    let mut out = rest.encode_to_vec();
-    for hit in &response.hits {
-        let mut masked: Vec<_> = hit.masked.iter().collect();
-        masked.sort();
-        for (name, text) in masked {
-            for part in [name, text] {
-                out.extend_from_slice(&(part.len() as u32).to_le_bytes());
-                out.extend_from_slice(part.as_bytes());
-            }
-        }
-    }
-    out
+    Ok(Told { bytes: search_bytes(&response), response, verdict, records, fields, basis })
 }
 
 fn hit(permit: &Permit, session: &Session, reading: &Reading<'_>) -> Hit {
@@ -220,7 +202,7 @@ mod tests {
             records: 1,
         };
         let names = ["a", "b", "c", "d", "e", "f", "g"];
-        let of = |hit| canonical(&SearchResponse { hits: vec![hit], more: false, basis: None });
+        let of = |hit| search_bytes(&SearchResponse { hits: vec![hit], more: false, basis: None });
         let first = of(hit(&names));
         assert!((0..20).all(|_| of(hit(&names)) == first));
         assert_ne!(of(hit(&names[1..])), first);

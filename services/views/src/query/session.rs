@@ -366,7 +366,8 @@ fn cut_before(log: &EventLog, at: Timestamp, end: Index) -> Result<(Index, Posit
         if let Order::Cut { at: cut_at, ends } = control.order
             && cut_at <= at
         {
-            return Ok((Index(index), ends));
+            // The views are folded from everything but accesses, and so is what was known.
+            return Ok((Index(index), ends.iter().filter(|(stream, ..)| *stream != Stream::Access).collect()));
         }
     }
     Ok((Index(0), Positions::new()))

@@ -1,11 +1,12 @@
 //! `hub demo`: a synthetic nation, published, linked and queried.
 
+mod proof;
 mod publish;
 mod report;
 mod show;
 mod truth;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use clap::Args;
@@ -42,6 +43,9 @@ pub struct DemoArgs {
     /// Keep serving afterwards and print what to try next
     #[arg(long)]
     pub keep: bool,
+    /// Keep the proof bundle of one answer in this file, and whom its check trusts in FILE.policy
+    #[arg(long, value_name = "FILE")]
+    pub proof: Option<PathBuf>,
 }
 
 /// A folder that is removed when the demo ends, unless it was named or is kept.
@@ -156,7 +160,7 @@ pub async fn run(args: &DemoArgs, context: &Context) -> Result<Exit, CommandErro
     let server = server::start(&config, &guard, unit_lists(&nation)).await?;
     let demo = Demo { config, server, quiet: context.output.is_json() };
     let report = tokio::select! {
-        report = demonstrate(&demo, &nation) => report,
+        report = Box::pin(demonstrate(&demo, &nation, args.proof.as_deref())) => report,
         signal = signals.next() => Err(CommandError::failed(format!("stopped by {signal}"), "run it again")),
     };
     let exit = match &report {
@@ -200,7 +204,7 @@ fn configure(args: &DemoArgs, context: &Context) -> Result<(Config, DataDir), Co
     Ok((config, data_dir))
 }
 
-async fn demonstrate(demo: &Demo, nation: &Nation) -> Result<Report, CommandError> {
+async fn demonstrate(demo: &Demo, nation: &Nation, keep: Option<&Path>) -> Result<Report, CommandError> {
     demo.register_population().await?;
     publish::declare_expected(demo, nation).await?;
     let begin = Instant::now();
@@ -211,6 +215,7 @@ async fn demonstrate(demo: &Demo, nation: &Nation) -> Result<Report, CommandErro
     let links = truth::measure(demo, nation)?;
     let shown = show::show(demo, nation).await?;
     let verification = demo.verify().await?;
+    let proof = proof::prove(demo, shown.subject.as_ref(), keep).await?;
     let totals = demo.server.handle.status.borrow().totals;
     let rate = |n: u64, time: Duration| n as f64 / time.as_secs_f64().max(1e-9);
     Ok(Report {
@@ -224,6 +229,7 @@ async fn demonstrate(demo: &Demo, nation: &Nation) -> Result<Report, CommandErro
         links,
         shown,
         verification,
+        proof,
     })
 }
 
@@ -258,6 +264,8 @@ fn next_steps(demo: &Demo, report: Option<&Report>) -> String {
          \n  {hub} quality --by agency {at}\
          \n  {hub} procedures show 1.001193 {at}\
          \n  {hub} views verify --store sled {at}\
+         \n  {hub} audit replay --stream access --case TRY-4 {at}\
+         \n  {hub} audit verify {at}\
          \n  {hub} status {at}\n",
         REGISTERS.len()
     )

@@ -5,6 +5,7 @@ use views::fold::Totals;
 use wire::admin::Verification;
 use wire::query::ItemState;
 
+use super::proof::Proof;
 use super::publish::Published;
 use super::show::Shown;
 use super::truth::Links;
@@ -26,14 +27,16 @@ pub(super) struct Report {
     pub(super) no_common_id: f64,
     pub(super) shown: Shown,
     pub(super) verification: Verification,
+    /// Of one answer; absent when the nation has nobody to ask for.
+    pub(super) proof: Option<Proof>,
 }
 
 impl Report {
-    /// Whether the hub kept its word: nothing lost at the door, and live equals replayed.
+    /// Whether the hub kept its word: nothing lost at the door, live equals replayed, and the proof of an answer holds.
     pub(super) fn passed(&self) -> bool {
         let p = &self.published;
         let told = p.accepted + p.rejected + p.duplicate + p.conflict + p.unauthorised;
-        self.verification.equal && told == p.published
+        self.verification.equal && told == p.published && self.proof.as_ref().is_none_or(Proof::holds)
     }
 
     /// The object of `--json`.
@@ -69,6 +72,7 @@ impl Report {
             "accesses": self.shown.accesses,
             "procedure": self.procedure(),
             "quality": self.quality(),
+            "proof": self.proof.as_ref().map(Proof::json),
         })
     }
 
@@ -121,6 +125,12 @@ impl Report {
         part("A refused query: the national portal asks for the ethnicity of a bride", self.shown.refused.join("\n"));
         part("What was written down of these queries", self.accesses());
         part("The live views and a replay of the log", self.replayed(output));
+        if let Some(proof) = &self.proof {
+            part(
+                "The first answer, proven to a stranger who has a bundle and the log's public key",
+                proof.text(output),
+            );
+        }
         text
     }
 

@@ -1,9 +1,9 @@
-//! `hub audit`: what can be proven to others, and checked without a hub.
+//! `hub audit check`: a proof bundle, verified without a hub.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use clap::{Args, Subcommand};
+use clap::Args;
 use ledger::{Checkpoint, Policy};
 use proof::report::{AnswerShown, Disclosed, EntryShown, Grown, Outcome, Standing};
 use proof::{Failure, Rejected, Report, Trust, check};
@@ -14,26 +14,11 @@ use crate::context::Context;
 use crate::error::{CommandError, Exit};
 use crate::output::Output;
 
-/// Arguments of `hub audit`.
-#[derive(Debug, Clone, Args)]
-pub struct AuditArgs {
-    /// What to audit.
-    #[command(subcommand)]
-    pub command: AuditCommand,
-}
-
-/// Commands of `hub audit`.
-#[derive(Debug, Clone, Subcommand)]
-pub enum AuditCommand {
-    /// Check a proof bundle offline: no hub, no network, no secret is needed
-    #[command(
-        after_help = "Examples:\n  hub audit check answer.proof --trust policy\n  hub audit check answer.proof --trust policy --known last.checkpoint --keep last.checkpoint\n\nThe trust policy is a text (c2sp.org/tlog-policy): the log's key, witnesses' keys, and how many must have cosigned.\nThe exit code is 1 when the bundle does not hold; every place that fails is named."
-    )]
-    Check(CheckBundleArgs),
-}
-
 /// Arguments of `hub audit check`.
 #[derive(Debug, Clone, Args)]
+#[command(
+    after_help = "Examples:\n  hub audit check answer.proof --trust policy\n  hub audit check answer.proof --trust policy --known last.checkpoint --keep last.checkpoint\n\nThe trust policy is a text (c2sp.org/tlog-policy): the log's key, witnesses' keys, and how many must have cosigned.\nThe exit code is 1 when the bundle does not hold; every place that fails is named."
+)]
 pub struct CheckBundleArgs {
     /// The bundle
     pub bundle: PathBuf,
@@ -48,21 +33,12 @@ pub struct CheckBundleArgs {
     pub keep: Option<PathBuf>,
 }
 
-/// Runs what was asked for.
+/// Checks a bundle, and shows what it proves or where it fails.
 ///
 /// # Errors
 /// A file cannot be read or written, or the policy is wrong.
-pub fn run(args: &AuditArgs, context: &Context) -> Result<Exit, CommandError> {
-    match &args.command {
-        AuditCommand::Check(args) => check_bundle(args, context),
-    }
-}
-
-fn check_bundle(args: &CheckBundleArgs, context: &Context) -> Result<Exit, CommandError> {
-    let policy = Policy::parse(&text_of(&args.trust)?).map_err(|error| {
-        let what = format!("{}: {error}", args.trust.display());
-        CommandError::usage(what, "correct the policy; c2sp.org/tlog-policy describes it")
-    })?;
+pub fn run(args: &CheckBundleArgs, context: &Context) -> Result<Exit, CommandError> {
+    let policy = policy_of(&args.trust)?;
     let known = args.known.as_deref().map(|file| known_checkpoint(file, &policy)).transpose()?;
     let bundle = fs::read(&args.bundle).map_err(|error| unreadable(&args.bundle, &error))?;
     let output = context.output;
@@ -79,6 +55,14 @@ fn check_bundle(args: &CheckBundleArgs, context: &Context) -> Result<Exit, Comma
             Ok(Exit::Failed)
         }
     }
+}
+
+/// Reads a trust policy.
+pub(super) fn policy_of(file: &Path) -> Result<Policy, CommandError> {
+    Policy::parse(&text_of(file)?).map_err(|error| {
+        let what = format!("{}: {error}", file.display());
+        CommandError::usage(what, "correct the policy; c2sp.org/tlog-policy describes it")
+    })
 }
 
 fn known_checkpoint(file: &Path, policy: &Policy) -> Result<Checkpoint, CommandError> {
@@ -101,15 +85,15 @@ fn keep(file: &Path, bundle: &[u8]) -> Result<(), CommandError> {
     })
 }
 
-fn text_of(file: &Path) -> Result<String, CommandError> {
+pub(super) fn text_of(file: &Path) -> Result<String, CommandError> {
     fs::read_to_string(file).map_err(|error| unreadable(file, &error))
 }
 
-fn unreadable(file: &Path, error: &std::io::Error) -> CommandError {
+pub(super) fn unreadable(file: &Path, error: &std::io::Error) -> CommandError {
     CommandError::usage(format!("cannot read {}: {error}", file.display()), "name a file that can be read")
 }
 
-fn proven(report: &Report) -> Value {
+pub(crate) fn proven(report: &Report) -> Value {
     let cosigned: Vec<_> = report.cosigned.iter().map(|c| json!({ "witness": c.witness, "time": c.time })).collect();
     let heads: Vec<_> = report
         .heads
@@ -174,7 +158,7 @@ fn outcome(outcome: &Outcome) -> String {
     }
 }
 
-fn proven_text(report: &Report, output: Output) -> String {
+pub(crate) fn proven_text(report: &Report, output: Output) -> String {
     let mut lines = vec![format!("{}: the bundle holds", output.good("proven"))];
     let witnesses: Vec<_> = report.cosigned.iter().map(|c| c.witness.as_str()).collect();
     let witnesses = if witnesses.is_empty() { "no witness".into() } else { witnesses.join(", ") };
