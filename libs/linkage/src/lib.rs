@@ -46,8 +46,8 @@ pub use diff::{
     NodeChange, Standing,
 };
 pub use engine::{Decision, Engine, MentionInput, OldRecord, RecordMentions, Reviewed};
-pub use hash::hash64;
 pub use fields::{Cadastral, ParcelFields, PersonFields};
+pub use hash::hash64;
 pub use keys::{KEYS_MAX, blocking_keys, personal_id_key};
 pub use level::{Field, Level};
 pub use memory::MemoryState;
