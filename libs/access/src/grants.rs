@@ -103,7 +103,7 @@ pub(crate) struct Bound<'a> {
 pub(crate) struct Grants {
     grants: Vec<Grant>,
     exact: BTreeMap<Box<str>, usize>,
-    /// Prefix before the placeholder; document order decides between two that match.
+    /// Prefix before the variable part, such as `{commune}`; document order decides between two that match.
     patterns: Vec<(Box<str>, usize)>,
 }
 

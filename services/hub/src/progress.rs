@@ -58,7 +58,8 @@ impl Progress {
 
     /// Ends: the live line is cleared, the plain one shown a last time.
     pub fn finish(self) {
-        if let Some(plain) = &self.plain {
+        // Work of which there was none says nothing.
+        if let Some(plain) = self.plain.as_ref().filter(|_| self.bar.position() > 0) {
             eprintln!("{}", plain.line(self.bar.position(), self.bar.length(), plain.began.elapsed()));
         }
         self.bar.finish_and_clear();
