@@ -90,7 +90,10 @@ pub fn decision(view: &View, pair: (MentionId, MentionId), index: Index) -> Resu
 }
 
 /// Whether a reviewer has looked at a pair: a decision on it that was not undone.
-pub(crate) fn is_decided(view: &View, a: MentionId, b: MentionId) -> Result<bool, FoldError> {
+///
+/// # Errors
+/// [`FoldError`] when the store cannot be read.
+pub fn is_decided(view: &View, a: MentionId, b: MentionId) -> Result<bool, FoldError> {
     Ok(rows_of(view, &[a.0, b.0].concat())?.iter().any(|row| !row.undone && row.verdict != Verdict::Undo))
 }
 

@@ -43,11 +43,7 @@ fn check(inner: &Inner, left: MentionId, right: MentionId, verdict: Verdict) -> 
     }
     let view = inner.handle.reader.view().map_err(FoldError::from)?;
     if verdict == Verdict::Undo {
-        let (of_left, _) = decisions::decisions(&view, Some(left), usize::MAX)?;
-        let pair = (left.min(right), left.max(right));
-        let stands =
-            |d: &Decided| d.pair == pair && d.verdict != Verdict::Undo && d.effect != decisions::Effect::Undone;
-        return if of_left.iter().any(stands) { Ok(()) } else { Err(Error::NothingToUndo) };
+        return if decisions::is_decided(&view, left, right)? { Ok(()) } else { Err(Error::NothingToUndo) };
     }
     let kind = |mention: MentionId| decisions::kind_of(&view, mention)?.ok_or(Error::UnknownMention(mention));
     if kind(left)? != kind(right)? {
