@@ -27,6 +27,8 @@ pub enum Action {
     Policies,
     /// Fold the log from scratch and compare with the live views.
     VerifyViews,
+    /// Prepare other views, let them take over, switch models, redo a register.
+    SwitchViews,
     /// See what a reviewer should look at, and decide on it.
     Review,
     /// Read entries of the log as they are: replays, and proofs of records and answers.
@@ -50,6 +52,7 @@ impl Action {
             Self::Redrive => "redrive",
             Self::Policies => "policies",
             Self::VerifyViews => "verify_views",
+            Self::SwitchViews => "switch_views",
             Self::Review => "review",
             Self::Audit => "audit",
             Self::Publish => "publish",
@@ -112,6 +115,8 @@ pub enum HubAction {
     Policies,
     /// [`Action::VerifyViews`].
     VerifyViews,
+    /// [`Action::SwitchViews`].
+    SwitchViews,
     /// [`Action::Review`].
     Review,
     /// [`Action::Audit`].
@@ -129,6 +134,7 @@ impl HubAction {
             Self::Redrive => Action::Redrive,
             Self::Policies => Action::Policies,
             Self::VerifyViews => Action::VerifyViews,
+            Self::SwitchViews => Action::SwitchViews,
             Self::Review => Action::Review,
             Self::Audit => Action::Audit,
         }

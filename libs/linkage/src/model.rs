@@ -125,6 +125,13 @@ impl Model {
         self
     }
 
+    /// The same model as another epoch.
+    #[must_use]
+    pub fn with_epoch(mut self, epoch: u32) -> Model {
+        self.epoch = epoch;
+        self
+    }
+
     /// Number of the epoch.
     pub fn epoch(&self) -> u32 {
         self.epoch

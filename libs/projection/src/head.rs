@@ -177,50 +177,45 @@ impl Head {
     }
 
     /// The version in force at valid time `t` among those that `counts` admits and that are not replaced: the greatest
-    /// `(effective_at, version)` with `effective_at ≤ t`.
-    pub fn in_force(
-        &self,
-        epoch: RegisterEpoch,
-        t: Timestamp,
-        counts: impl Fn(&StoredVersion) -> bool,
-    ) -> Option<&StoredVersion> {
-        let live = |v: &&StoredVersion| v.row.epoch == epoch && counts(v);
+    /// `(effective_at, version)` with `effective_at ≤ t`. Where a restatement and an ordinary change state one version, the
+    /// restatement's.
+    pub fn in_force(&self, t: Timestamp, counts: impl Fn(&StoredVersion) -> bool) -> Option<&StoredVersion> {
+        let live = |v: &&StoredVersion| counts(v);
         let replaced = |v: &StoredVersion| self.versions.iter().filter(live).any(|w| w.row.replaces == v.row.version);
         self.versions
             .iter()
             .filter(live)
             .filter(|v| v.row.effective_at <= t && !replaced(v))
-            .max_by_key(|v| (v.row.effective_at, v.row.version))
+            .max_by_key(|v| v.row.precedence())
     }
 
     /// Whether the version is in force at some valid time.
-    pub fn ever_in_force(&self, epoch: RegisterEpoch, version: u64) -> bool {
-        let same_epoch = || self.versions.iter().filter(|v| v.row.epoch == epoch);
-        let Some(found) = same_epoch().find(|v| v.row.version == version) else { return false };
-        same_epoch().all(|w| {
-            let later_at_once = w.row.effective_at == found.row.effective_at
-                && w.row.version > version
-                && !same_epoch().any(|x| x.row.replaces == w.row.version);
-            w.row.replaces != version && !later_at_once
-        })
+    pub fn ever_in_force(&self, of: &StoredVersion) -> bool {
+        let replaced = |v: &StoredVersion| self.versions.iter().any(|w| w.row.replaces == v.row.version);
+        let outdone = |w: &StoredVersion| {
+            w.row.effective_at == of.row.effective_at && w.row.precedence() > of.row.precedence() && !replaced(w)
+        };
+        !replaced(of) && !self.versions.iter().any(outdone)
     }
 
     /// The version that linkage reads: the highest upsert that is in force at some valid time. Needs no clock.
-    pub fn linkage_version(&self, epoch: RegisterEpoch) -> Option<&StoredVersion> {
+    pub fn linkage_version(&self) -> Option<&StoredVersion> {
         // Nearly every record has one version, or a plain sequence: try from the greatest down.
-        let mut upserts: Vec<&StoredVersion> = self
-            .versions
-            .iter()
-            .filter(|v| v.row.epoch == epoch && v.row.operation == Operation::Upsert as u8)
-            .collect();
-        upserts.sort_unstable_by_key(|v| std::cmp::Reverse((v.row.effective_at, v.row.version)));
-        upserts.into_iter().find(|v| self.ever_in_force(epoch, v.row.version))
+        let mut upserts: Vec<&StoredVersion> =
+            self.versions.iter().filter(|v| v.row.operation == Operation::Upsert as u8).collect();
+        upserts.sort_unstable_by_key(|v| std::cmp::Reverse(v.row.precedence()));
+        upserts.into_iter().find(|v| self.ever_in_force(v))
     }
 
-    /// The version with that number.
+    /// The version with that number in that epoch.
     pub fn version(&self, epoch: RegisterEpoch, version: u64) -> Option<&StoredVersion> {
         let at = self.versions.binary_search_by_key(&(epoch, version), |v| (v.row.epoch, v.row.version)).ok()?;
         Some(&self.versions[at])
+    }
+
+    /// The version with that number, of the newest epoch that states it.
+    pub fn newest(&self, version: u64) -> Option<&StoredVersion> {
+        self.versions.iter().rfind(|v| v.row.version == version)
     }
 
     /// What linkage made of it, when it is in the links.
@@ -482,11 +477,11 @@ mod tests {
     }
 
     fn linked(head: &Head) -> Option<u64> {
-        head.linkage_version(RegisterEpoch(0)).map(|v| v.row.version)
+        head.linkage_version().map(|v| v.row.version)
     }
 
     fn in_force(head: &Head, t: i64) -> Option<u64> {
-        head.in_force(RegisterEpoch(0), Timestamp(t), |_| true).map(|v| v.row.version)
+        head.in_force(Timestamp(t), |_| true).map(|v| v.row.version)
     }
 
     #[test]
@@ -510,7 +505,7 @@ mod tests {
     fn replaced_version_never_holds() {
         let head = head(&[change(1, 100, Operation::Upsert, 0, 1), change(2, 50, Operation::Upsert, 1, 2)]);
         assert_eq!((in_force(&head, 60), in_force(&head, 200)), (Some(2), Some(2)));
-        assert!(!head.ever_in_force(RegisterEpoch(0), 1));
+        assert!(!head.ever_in_force(head.newest(1).unwrap()));
     }
 
     #[test]
@@ -538,7 +533,7 @@ mod tests {
         fn linkage_reads_the_highest_upsert_that_holds_at_some_time(changes in prop::collection::vec(any_change(), 0..8)) {
             let head = head(&changes);
             let ever: Vec<&StoredVersion> =
-                (0..4).filter_map(|t| head.in_force(RegisterEpoch(0), Timestamp(t), |_| true)).collect();
+                (0..4).filter_map(|t| head.in_force(Timestamp(t), |_| true)).collect();
             let expected = ever
                 .into_iter()
                 .filter(|v| v.row.operation == Operation::Upsert as u8)

@@ -5,11 +5,12 @@
 //! - The view at a cut is a function of each record's own sequence and the control sequence within that cut. How partitions
 //!   interleave never enters; nor does a clock, randomness, hash-map order, or a float in what is stored.
 //! - A head row holds versions, positions and hashes, never a body.
+//! - A fold has one [`basis::Basis`]: what the control stream switches takes effect in views that were folded for it.
 //! - Linkage reads a record's highest upsert that is in force at some valid time; staleness and age are computed when read.
 //!
-//! Deliberately absent: I/O, the store's layout (`view-store`), clustering (`linkage`), and the switching of register epochs
-//! and models: their control entries are void here, and say so.
+//! Deliberately absent: I/O, the store's layout (`view-store`), clustering (`linkage`).
 
+pub mod basis;
 pub mod head;
 pub mod mention;
 pub mod quality;

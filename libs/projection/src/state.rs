@@ -7,8 +7,9 @@ use std::sync::Arc;
 use contract::Contract;
 use linkage::Model;
 use record::control::{Control, EpochStep, Order, Verdict};
-use record::{ContractId, Index, MentionId, Positions, RegisterEpoch, RegisterName, Timestamp};
+use record::{ContractId, Index, MentionId, Partition, Positions, RegisterEpoch, RegisterName, Timestamp};
 
+use crate::basis::{Basis, BasisName, KnownModel, RegisterBasis};
 use crate::units::{UnitList, Units};
 
 /// A contract that is known.
@@ -33,15 +34,15 @@ pub struct Document {
     pub bytes: Arc<[u8]>,
 }
 
-/// The linkage model in force.
-#[derive(Debug, Clone)]
-pub struct KnownModel {
-    /// The model.
-    pub model: Arc<Model>,
-    /// The unit lists that linkage normalises with under this model.
-    pub units: Units,
-    /// Index of its control entry.
-    pub index: Index,
+/// What of a register was restated.
+#[derive(Debug, Clone, Default)]
+struct Restated {
+    /// The epoch that serves; `None` for the first.
+    serving: Option<RegisterBasis>,
+    /// The epoch that takes records while the other serves.
+    open: Option<RegisterBasis>,
+    /// The last epoch that was opened.
+    last: RegisterEpoch,
 }
 
 /// A control entry that has no effect, and why.
@@ -60,8 +61,10 @@ pub enum Effect {
     None,
     /// A contract came: records that wait for it can be read.
     Contract(ContractId),
-    /// Another linkage model.
+    /// The first linkage model.
     Model,
+    /// The control stream wants views on another basis.
+    Basis,
     /// A reviewer's decision on a pair of mentions, `a < b`.
     Decision {
         /// One mention.
@@ -92,8 +95,17 @@ pub struct ControlState {
     current: BTreeMap<RegisterName, ContractId>,
     /// The unit lists.
     pub units: Units,
-    /// The linkage model.
+    /// What these views are folded with.
+    basis: Basis,
+    /// The linkage model that these views are linked with.
     pub model: Option<KnownModel>,
+    /// Every linkage model that came, by epoch.
+    models: BTreeMap<u32, KnownModel>,
+    /// The epoch of the model that the control stream wants; `None` for the first.
+    ordered_model: Option<u32>,
+    /// The model that was wanted before it.
+    replaced_model: Option<u32>,
+    restated: BTreeMap<RegisterName, Restated>,
     /// The policy document.
     pub policy: Option<Document>,
     /// The procedure profiles.
@@ -109,6 +121,11 @@ pub struct ControlState {
 const VOID_MAX: usize = 10_000;
 
 impl ControlState {
+    /// The state before the first entry, for views on that basis.
+    pub fn on(basis: Basis) -> Self {
+        Self { model: basis.model.clone(), basis, ..Self::default() }
+    }
+
     /// Counts the entry at `index`.
     pub fn apply(&mut self, index: Index, recorded_at: Timestamp, control: Control) -> Effect {
         debug_assert!(index >= self.end, "a control entry counts once");
@@ -157,9 +174,9 @@ impl ControlState {
                 self.expected.insert((register, record_type, commune), objects);
                 Effect::None
             }
-            Order::RegisterEpoch { step: EpochStep::Opened | EpochStep::Committed | EpochStep::Aborted, .. } => {
-                Effect::Void("this program does not restate registers".into())
-            }
+            Order::RegisterEpoch { register, epoch, step, cut } => self.restate(register, epoch, step, cut),
+            Order::ModelSwitch { epoch } => self.switch_model(epoch),
+            Order::ViewsReplaced { .. } => Effect::None,
             Order::Decision { a, b, .. } if a == b => Effect::Void("a decision about one mention and itself".into()),
             Order::Decision { a, b, verdict } => Effect::Decision { a: a.min(b), b: a.max(b), verdict },
             Order::Erasure { .. } => Effect::Void("this program does not erase records".into()),
@@ -199,17 +216,120 @@ impl ControlState {
     }
 
     fn model(&mut self, index: Index, epoch: u32, model: &[u8], unit_lists: &[String]) -> Effect {
-        if self.model.is_some() {
-            return Effect::Void("this program does not switch linkage models".into());
+        if let Some(last) = self.models.keys().next_back()
+            && epoch != last + 1
+        {
+            return Effect::Void(format!("the next linkage model is epoch {}", last + 1));
         }
         match Model::from_bytes(model) {
             Ok(model) if model.epoch() == epoch => {
-                self.model = Some(KnownModel { model: Arc::new(model), units: self.units.only(unit_lists), index });
-                Effect::Model
+                let known = KnownModel { model: Arc::new(model), units: self.units.only(unit_lists), index };
+                let first = self.models.is_empty();
+                if first && self.model.is_none() {
+                    self.model = Some(known.clone());
+                }
+                self.models.insert(epoch, known);
+                if first { Effect::Model } else { Effect::None }
             }
             Ok(_) => Effect::Void("the model is of another epoch than its entry says".into()),
             Err(e) => Effect::Void(format!("the linkage model cannot be read: {e}")),
         }
+    }
+
+    fn switch_model(&mut self, epoch: u32) -> Effect {
+        if !self.models.contains_key(&epoch) {
+            return Effect::Void(format!("there is no linkage model of epoch {epoch}"));
+        }
+        let before = self.ordered().model;
+        if before == epoch {
+            return Effect::Void(format!("linkage model {epoch} serves already"));
+        }
+        self.replaced_model = Some(before);
+        self.ordered_model = Some(epoch);
+        Effect::Basis
+    }
+
+    fn restate(&mut self, register: RegisterName, epoch: RegisterEpoch, step: EpochStep, cut: Positions) -> Effect {
+        if !self.current.contains_key(&register) {
+            return Effect::Void(format!("register {register} has no contract"));
+        }
+        let restated = self.restated.entry(register).or_default();
+        if step == EpochStep::Opened {
+            if let Some(open) = &restated.open {
+                return Effect::Void(format!("epoch {} of the register is open already", open.epoch.0));
+            }
+            if epoch.0 != restated.last.0 + 1 {
+                return Effect::Void(format!("the register's next epoch is {}", restated.last.0 + 1));
+            }
+            let earlier = match &restated.serving {
+                None => vec![RegisterEpoch::default()],
+                Some(serving) => serving.earlier.iter().copied().chain([serving.epoch]).collect(),
+            };
+            restated.last = epoch;
+            restated.open = Some(RegisterBasis { epoch, since: cut, earlier });
+            return Effect::None;
+        }
+        match restated.open.take() {
+            Some(open) if open.epoch == epoch && step == EpochStep::Committed => {
+                restated.serving = Some(open);
+                Effect::Basis
+            }
+            Some(open) if open.epoch == epoch => Effect::None,
+            open => {
+                restated.open = open;
+                Effect::Void(format!("epoch {} of the register is not open", epoch.0))
+            }
+        }
+    }
+
+    /// What these views are folded with.
+    pub fn basis(&self) -> &Basis {
+        &self.basis
+    }
+
+    /// The name of what these views are folded with.
+    pub fn serving(&self) -> BasisName {
+        let registers = self.basis.registers.iter().map(|(register, basis)| (register.clone(), basis.epoch)).collect();
+        BasisName { model: self.model.as_ref().map_or(0, |known| known.model.epoch()), registers }
+    }
+
+    /// The name of what the control stream wants views to be folded with.
+    pub fn ordered(&self) -> BasisName {
+        let first = || self.models.keys().next().copied().unwrap_or_default();
+        let serving = |(register, restated): (&RegisterName, &Restated)| {
+            restated.serving.as_ref().map(|basis| (register.clone(), basis.epoch))
+        };
+        BasisName {
+            model: self.ordered_model.unwrap_or_else(first),
+            registers: self.restated.iter().filter_map(serving).collect(),
+        }
+    }
+
+    /// The basis of that name, of epochs that serve or are open; `None` when the control stream has brought no such model or
+    /// epoch.
+    pub fn basis_of(&self, name: &BasisName) -> Option<Basis> {
+        let model = Some(self.models.get(&name.model)?.clone());
+        let registers = name.registers.iter().map(|(register, epoch)| {
+            let restated = self.restated.get(register)?;
+            let found = [&restated.serving, &restated.open].into_iter().flatten().find(|basis| basis.epoch == *epoch);
+            found.map(|basis| (register.clone(), basis.clone()))
+        });
+        Some(Basis { model, registers: registers.collect::<Option<_>>()? })
+    }
+
+    /// Every linkage model that came, by epoch.
+    pub fn models(&self) -> impl Iterator<Item = (u32, &KnownModel)> {
+        self.models.iter().map(|(epoch, known)| (*epoch, known))
+    }
+
+    /// The model that was wanted before the last switch.
+    pub fn replaced_model(&self) -> Option<u32> {
+        self.replaced_model
+    }
+
+    /// Whether a change counts in these views.
+    pub fn counts(&self, register: &RegisterName, stamp: RegisterEpoch, partition: Partition, index: Index) -> bool {
+        self.basis.counts(register, stamp, partition, index)
     }
 
     /// The contract that changes of the register are checked against.
@@ -227,9 +347,20 @@ impl ControlState {
         self.contracts.get(&id).map(|k| &k.contract)
     }
 
-    /// The epoch of the register that serves.
-    pub fn register_epoch(&self, _register: &RegisterName) -> RegisterEpoch {
-        RegisterEpoch::default()
+    /// The epoch of the register that serves, as the control stream has it: ordinary changes are stamped with it.
+    pub fn register_epoch(&self, register: &RegisterName) -> RegisterEpoch {
+        let serving = self.restated.get(register).and_then(|restated| restated.serving.as_ref());
+        serving.map_or_else(RegisterEpoch::default, |basis| basis.epoch)
+    }
+
+    /// The epoch of the register that is being restated, with its cut.
+    pub fn open_epoch(&self, register: &RegisterName) -> Option<&RegisterBasis> {
+        self.restated.get(register)?.open.as_ref()
+    }
+
+    /// The epoch that a restatement of the register would open next.
+    pub fn next_epoch(&self, register: &RegisterName) -> RegisterEpoch {
+        RegisterEpoch(self.restated.get(register).map_or(0, |restated| restated.last.0) + 1)
     }
 
     /// The number of expected objects of a register: of one commune, or of the whole register, which is the sum over its

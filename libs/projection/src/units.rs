@@ -221,6 +221,26 @@ impl Units {
         Self { lists: self.lists.iter().filter(|(k, _)| wanted(k)).map(|(k, v)| (k.clone(), v.clone())).collect() }
     }
 
+    /// Appends the lists with their indices.
+    pub(crate) fn encode(&self, w: &mut Writer) {
+        w.varint(self.lists.len() as u64);
+        for (index, list) in self.lists.values() {
+            w.u64(index.0).bytes(&list.encode());
+        }
+    }
+
+    /// Reads what [`Units::encode`] wrote.
+    pub(crate) fn decode(r: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        let mut lists = BTreeMap::new();
+        for _ in 0..r.count(9)? {
+            let index = Index(r.u64()?);
+            let at = r.at();
+            let list = UnitList::decode(r.bytes()?).map_err(|_| DecodeError::Invalid { at, what: "unit list" })?;
+            lists.insert(list.version.clone(), (index, Arc::new(list)));
+        }
+        Ok(Self { lists })
+    }
+
     /// The lists, by first day of validity.
     pub fn lists(&self) -> Vec<&UnitList> {
         let mut out: Vec<&UnitList> = self.lists.values().map(|(_, l)| l.as_ref()).collect();

@@ -106,6 +106,19 @@ pub enum Order {
         /// The record.
         record: Pseudonym,
     },
+    /// Another linkage model serves from here on: one that an earlier entry brought.
+    ModelSwitch {
+        /// Its number.
+        epoch: u32,
+    },
+    /// An operator let other views of the same log take over from those that served: for the account only, the log decides
+    /// what views say.
+    ViewsReplaced {
+        /// Digest of the views that served.
+        before: [u8; 32],
+        /// Digest of those that took over, at the same positions.
+        after: [u8; 32],
+    },
 }
 
 /// A step of a register's re-statement.
@@ -195,6 +208,8 @@ impl Order {
             Self::RegisterEpoch { .. } => "register_epoch",
             Self::Decision { .. } => "decision",
             Self::Erasure { .. } => "erasure",
+            Self::ModelSwitch { .. } => "model_switch",
+            Self::ViewsReplaced { .. } => "views_replaced",
         }
     }
 
@@ -241,6 +256,12 @@ impl Order {
             Self::Erasure { record } => {
                 w.u8(12).raw(&record.0);
             }
+            Self::ModelSwitch { epoch } => {
+                w.u8(13).u32(*epoch);
+            }
+            Self::ViewsReplaced { before, after } => {
+                w.u8(14).raw(before).raw(after);
+            }
         }
     }
 
@@ -273,6 +294,8 @@ impl Order {
             },
             11 => Self::Decision { a: MentionId(r.array()?), b: MentionId(r.array()?), verdict: verdict(r)? },
             12 => Self::Erasure { record: Pseudonym(r.array()?) },
+            13 => Self::ModelSwitch { epoch: r.u32()? },
+            14 => Self::ViewsReplaced { before: r.array()?, after: r.array()? },
             _ => return Err(DecodeError::Invalid { at, what: "control order" }),
         })
     }

@@ -224,6 +224,11 @@ impl Row<'_> {
 }
 
 impl HeadVersion {
+    /// What orders versions: the greatest one that holds is in force.
+    pub fn precedence(&self) -> (Timestamp, u64, RegisterEpoch) {
+        (self.effective_at, self.version, self.epoch)
+    }
+
     fn encode(&self, w: &mut Writer) {
         w.u32(self.epoch.0).varint(self.version).varint(self.replaces).u8(self.operation);
         w.i64(self.effective_at.0).raw(&self.contract.0).raw(&self.statement).u32(self.conflicts);

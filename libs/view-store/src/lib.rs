@@ -51,4 +51,4 @@ pub use posting::{DeadNodes, Found};
 pub use store::{FjallSnapshot, FjallStore, Row, SledSnapshot, SledStore, Snapshot, Store, StoreKind};
 pub use table::{KEY_BYTES_MAX, KeyRange, Table};
 pub use value::Value;
-pub use view::{Committed, Expect, OpenError, Opened, Options, Reader, Txn, View, ViewStore};
+pub use view::{Committed, Expect, OpenError, Opened, Options, Reader, Serving, Txn, View, ViewStore};

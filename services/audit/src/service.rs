@@ -57,7 +57,7 @@ pub struct Deps {
     /// Contracts.
     pub control: Arc<ArcSwap<ControlState>>,
     /// Heads of records.
-    pub heads: view_store::Reader,
+    pub heads: view_store::Serving,
     /// Writes accesses down.
     pub record: Recorder,
     /// What subjects are made of.

@@ -4,7 +4,7 @@ use clap::{Parser, Subcommand};
 
 use crate::commands::{
     accesses, audit, bench, check, completions, config, contracts, demo, dev_certs, explain, get, link, policy,
-    procedures, publish, quality, rejected, review, search, serve, status, units, views, watch,
+    procedures, publish, quality, register, rejected, review, search, serve, status, units, views, watch,
 };
 use crate::context::{Context, GlobalArgs};
 use crate::error::{CommandError, Exit};
@@ -64,7 +64,9 @@ pub enum Command {
     Rejected(rejected::RejectedArgs),
     /// Show how far the hub is
     Status(status::StatusArgs),
-    /// Prove the views
+    /// State a register anew, as a whole
+    Register(register::RegisterArgs),
+    /// Prove the views, fold others beside them, let those take over
     Views(views::ViewsArgs),
     /// Prove, check and replay what the log holds
     Audit(audit::AuditArgs),
@@ -98,7 +100,7 @@ impl Command {
             Self::Demo(args) => demo::run(args, context).await,
             Self::Get(args) => get::run(args, context).await,
             Self::Check(args) => check::run(args, context).await,
-            Self::Link(args) => link::run(args, context),
+            Self::Link(args) => link::run(args, context).await,
             Self::Search(args) => search::run(args, context).await,
             Self::Explain(args) => explain::run(args, context).await,
             Self::Watch(args) => watch::run(args, context).await,
@@ -107,6 +109,7 @@ impl Command {
             Self::Quality(args) => quality::run(args, context).await,
             Self::Rejected(args) => rejected::run(args, context).await,
             Self::Status(args) => status::run(args, context).await,
+            Self::Register(args) => register::run(args, context).await,
             Self::Views(args) => views::run(args, context).await,
             Self::Audit(args) => audit::run(args, context).await,
             Self::Contracts(args) => contracts::run(args, context).await,

@@ -39,7 +39,7 @@ pub struct Deps {
     /// The policy in force.
     pub access: Arc<ArcSwap<Access>>,
     /// The heads.
-    pub heads: view_store::Reader,
+    pub heads: view_store::Serving,
     /// The positions that the heads have reached; sent after the commit that reached them, never before.
     pub folded: watch::Receiver<Positions>,
     /// Bounds.

@@ -8,6 +8,7 @@ use bytes::Bytes;
 use contract::Contract;
 use event_log::{APPEND_BYTES_MAX, Append};
 use projection::head::Head;
+use projection::state::ControlState;
 use prost::Message as _;
 use record::envelope::{Refusal, RefusalClosed, RefusalReason, TraceContext};
 use record::{
@@ -102,7 +103,8 @@ pub(crate) fn judge(core: &Core, batch: &Batch) -> Result<Judged, Error> {
     let state = core.control.load();
     let contract = state.current(&batch.register).map(|known| known.contract.clone());
     let access = core.access.load();
-    let judging = Judging { core, batch, contract, now };
+    let epoch = stamp(&state, batch);
+    let judging = Judging { core, batch, contract, epoch, now };
     let own = judging.own(&access);
     let good = own.iter().filter_map(|own| match own {
         Own::Good { identity, statement, .. } => Some((*identity, *statement)),
@@ -112,10 +114,25 @@ pub(crate) fn judge(core: &Core, batch: &Batch) -> Result<Judged, Error> {
     judging.settle(own, claims, found)
 }
 
+/// The register epoch that the batch's changes are stamped with; `None` for one that takes no changes.
+fn stamp(state: &ControlState, batch: &Batch) -> Option<RegisterEpoch> {
+    let (serving, open) = (state.register_epoch(&batch.register), state.open_epoch(&batch.register));
+    let present = batch.epoch == RegisterEpoch::default() || batch.epoch == serving;
+    if open.is_some_and(|open| open.epoch == batch.epoch) {
+        Some(batch.epoch)
+    } else if present || !matches!(batch.source, Source::Published) {
+        Some(serving)
+    } else {
+        None
+    }
+}
+
 struct Judging<'a> {
     core: &'a Core,
     batch: &'a Batch,
     contract: Option<Arc<Contract>>,
+    /// What the changes are stamped with.
+    epoch: Option<RegisterEpoch>,
     now: Timestamp,
 }
 
@@ -154,17 +171,17 @@ impl<'a> Judging<'a> {
             let violations = vec![violation("", "hub.unknown_register", "broken_reference", message)];
             return Own::Refused { stated: None, violations };
         };
-        if self.batch.epoch != RegisterEpoch::default() {
-            let message = "no restatement of the register is open: send register epoch 0";
+        let Some(epoch) = self.epoch else {
+            let message = "no such restatement of the register is open: send register epoch 0, or open one";
             let violations = vec![violation("", "hub.register_epoch", "stale", message)];
             return Own::Refused { stated: None, violations };
-        }
+        };
         let framed = match frame(change, delivery, contract.agency()) {
             Ok(framed) => framed,
             Err(violations) => return Own::Refused { stated: None, violations },
         };
         let record = self.core.secret.pseudonym(&self.batch.register, &framed.envelope.record_id);
-        let identity = (record, self.batch.epoch, framed.version.get());
+        let identity = (record, epoch, framed.version.get());
         let statement = framed.envelope.statement_hash();
         let refused = |violations| Own::Refused { stated: Some((identity, statement)), violations };
         let record_type = match contract.record_type(&change.record_type) {
@@ -359,7 +376,7 @@ impl<'j, 'a> Sealing<'j, 'a> {
     fn header(&self, kind: EntryKind, record: Pseudonym, version: u64, effective_at: Timestamp) -> EntryHeader {
         EntryHeader {
             register: Some(self.judging.batch.register.clone()),
-            epoch: self.judging.batch.epoch,
+            epoch: self.judging.epoch.unwrap_or(self.judging.batch.epoch),
             record,
             version,
             effective_at,

@@ -28,7 +28,7 @@ pub(crate) struct Core {
     pub(crate) origin: String,
     pub(crate) control: Arc<ArcSwap<ControlState>>,
     pub(crate) access: Arc<ArcSwap<Access>>,
-    pub(crate) heads: view_store::Reader,
+    pub(crate) heads: view_store::Serving,
     pub(crate) folded: watch::Receiver<Positions>,
     pub(crate) limits: Limits,
     pub(crate) clock: Clock,

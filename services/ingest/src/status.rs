@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use projection::head::{Facts, Head, HeadFinding, Linked};
+use projection::head::{Facts, Head, HeadFinding, Linked, StoredVersion};
 use record::{Entry, Envelope, Position, Pseudonym, RecordId, RegisterName, Stream};
 use telemetry::told;
 use view_store::{Table, View};
@@ -41,16 +41,15 @@ fn status(core: &Core, view: &View, key: ChangeKey) -> Result<ChangeStatus, Erro
     let record = RecordId::try_from(key.record_id.as_str());
     let record = record.map_err(|e| Error::Field { field: "keys.record_id", description: e.to_string() })?;
     let record = core.secret.pseudonym(&register, &record);
-    let epoch = core.control.load().register_epoch(&register);
     let not_yet = |key| ChangeStatus { key: Some(key), state: ChangeState::NotYetFolded.into(), ..Default::default() };
     let Some(row) = view.get(Table::Head, &record.0).map_err(unreadable)? else { return Ok(not_yet(key)) };
     let head = Head::decode(&row).map_err(|error| {
         tracing::error!(error = %told(&error), "a head cannot be decoded");
         Error::Views
     })?;
-    let Some(stored) = head.version(epoch, key.version) else { return Ok(not_yet(key)) };
+    let Some(stored) = head.newest(key.version) else { return Ok(not_yet(key)) };
     Ok(ChangeStatus {
-        state: state(&head, epoch, key.version).into(),
+        state: state(&head, stored).into(),
         position: Some(wire_position(position(core, record, stored.index))),
         duplicates: stored.duplicates,
         conflicts: stored.row.conflicts,
@@ -59,11 +58,11 @@ fn status(core: &Core, view: &View, key: ChangeKey) -> Result<ChangeStatus, Erro
     })
 }
 
-fn state(head: &Head, epoch: record::RegisterEpoch, version: u64) -> ChangeState {
-    let reads = || head.linkage_version(epoch).is_some_and(|linked| linked.row.version == version);
+fn state(head: &Head, stored: &StoredVersion) -> ChangeState {
+    let reads = || head.linkage_version() == Some(stored);
     if matches!(head.linked, Linked::Waiting { .. }) && reads() {
         ChangeState::Parked
-    } else if head.ever_in_force(epoch, version) {
+    } else if head.ever_in_force(stored) {
         ChangeState::Applied
     } else {
         ChangeState::Superseded

@@ -5,8 +5,12 @@
 
 pub mod access_log;
 pub mod decisions;
+pub mod difference;
 pub mod fold;
+mod generations;
 pub mod mentions;
+pub mod prepared;
 pub mod query;
 pub mod runtime;
+mod switching;
 pub mod verify;

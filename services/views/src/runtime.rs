@@ -1,8 +1,8 @@
 //! The fold as a running part: one thread reads the log and folds it, everybody else looks at what it has committed.
 
 use std::path::PathBuf;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, PoisonError, RwLock, mpsc};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -10,18 +10,21 @@ use access::{Access, PolicyDocument, ProcedureSet};
 use arc_swap::ArcSwap;
 use event_log::{EventLog, StreamSet};
 use projection::FOLD_VERSION;
+use projection::basis::{Basis, BasisName};
 use projection::state::ControlState;
-use record::{Digest, Index, LogSecret, Positions, Stream};
+use record::{Digest, Index, LogSecret, Positions};
 use telemetry::{FoldMetrics, Metrics, told};
 use tokio::sync::watch;
-use view_store::{Expect, OpenError, Opened, Options, ViewStore};
+use view_store::{Expect, OpenError, Opened, Options, Serving, ViewStore};
 
 use crate::fold::{Fed, Feed, FeedOptions, Fold, FoldError, Folded, Totals};
+use crate::generations::Generations;
+use crate::prepared::{Beside, Command, Operator, PreparedStatus, entries, ordered_basis};
 
 /// How the views are kept and folded.
 #[derive(Debug, Clone)]
 pub struct ViewsOptions {
-    /// Directory of the view store.
+    /// Directory of the view stores.
     pub dir: PathBuf,
     /// Which store, and its memory.
     pub store: Options,
@@ -48,9 +51,9 @@ pub enum StartError {
     /// The policy or the procedures cannot be used.
     #[error("{0}")]
     Access(#[from] AccessError),
-    /// The thread cannot be started.
-    #[error("the fold's thread cannot be started: {0}")]
-    Thread(#[from] std::io::Error),
+    /// The thread cannot be started, or the directory cannot be used.
+    #[error("the views: {0}")]
+    System(#[from] std::io::Error),
 }
 
 /// Why a policy or procedure document cannot be used.
@@ -82,6 +85,8 @@ pub struct FoldStatus {
     pub stopped: Option<String>,
     /// Why the store was discarded at this start, while it is folded again.
     pub rebuilding_because: Option<String>,
+    /// What the control stream wants the views to be folded with, while views on that basis are prepared.
+    pub switching_to: Option<BasisName>,
 }
 
 /// What queries and ingest see of the views. Cheap to clone.
@@ -96,13 +101,27 @@ pub struct ViewsHandle {
     /// Policy and procedures.
     pub access: Arc<ArcSwap<Access>>,
     /// The store, for reading.
-    pub reader: view_store::Reader,
+    pub reader: Serving,
     /// The last batch.
     pub status: watch::Receiver<Arc<FoldStatus>>,
     /// How far the fold is.
     pub folded: watch::Receiver<Positions>,
     /// Which store.
     pub store: view_store::StoreKind,
+    /// For preparing other views.
+    pub operator: Operator,
+    /// Held to write while other views take over: rows and control state belong together.
+    pub(crate) taking_over: Arc<RwLock<()>>,
+    /// How often they have.
+    pub(crate) takeovers: Arc<AtomicU64>,
+}
+
+impl ViewsHandle {
+    /// The last batch with the control state that it was folded under.
+    pub fn as_folded(&self) -> (Arc<FoldStatus>, Arc<ControlState>) {
+        let _steady = self.taking_over.read().unwrap_or_else(PoisonError::into_inner);
+        (self.status.borrow().clone(), self.control.load_full())
+    }
 }
 
 /// The running fold. Stop it with [`Views::stop`].
@@ -126,23 +145,32 @@ impl Views {
         metrics: &Metrics,
     ) -> Result<Self, StartError> {
         let expect = Expect { fold_version: FOLD_VERSION, log_id };
-        let (store, rebuilding_because) = open(&options, expect)?;
-        let mut fold = Fold::resume(store, log.clone(), secret.as_ref().clone())?;
+        let mut generations = Generations::open(&options.dir)?;
+        let (store, rebuilding_because) = open(&options, &mut generations, expect)?;
+        let basis = if store.committed().positions.is_empty() { ordered_basis(&log)? } else { Basis::default() };
+        let mut fold = Fold::resume(store, log.clone(), secret.as_ref().clone(), basis)?;
         prime(&mut fold, &log)?;
         let control = fold.shared_control();
         let access = Arc::new(ArcSwap::from_pointee(access_of(fold.control())?));
         let status = Arc::new(status_of(&fold, rebuilding_because.clone()));
         let (status_tx, status) = watch::channel(status);
         let (folded_tx, folded) = watch::channel(fold.positions().clone());
+        let (commands, asked) = mpsc::channel();
+        let (prepared_tx, prepared) = watch::channel(None);
+        let (reader, taking_over) = (Serving::new(fold.reader()), Arc::new(RwLock::new(())));
+        let takeovers = Arc::new(AtomicU64::new(0));
         let handle = ViewsHandle {
             log: log.clone(),
             secret,
             control,
             access: Arc::clone(&access),
-            reader: fold.reader(),
+            reader: reader.clone(),
             status,
             folded,
             store: fold.store_kind(),
+            operator: Operator { commands, prepared },
+            taking_over: Arc::clone(&taking_over),
+            takeovers: Arc::clone(&takeovers),
         };
         let stop = Arc::new(AtomicBool::new(false));
         let run = Run {
@@ -154,6 +182,15 @@ impl Views {
             status: status_tx,
             folded: folded_tx,
             metrics: metrics.fold(),
+            expect,
+            generations,
+            beside: None,
+            order_failed: false,
+            asked,
+            prepared: prepared_tx,
+            reader,
+            taking_over,
+            takeovers,
         };
         let stopping = Arc::clone(&stop);
         let thread = std::thread::Builder::new().name("fold".into()).spawn(move || run.until(&stopping))?;
@@ -180,20 +217,31 @@ impl Drop for Views {
     }
 }
 
-fn open(options: &ViewsOptions, expect: Expect) -> Result<(ViewStore, Option<String>), StartError> {
-    match ViewStore::open(&options.dir, options.store.clone(), expect) {
+fn open(
+    options: &ViewsOptions,
+    generations: &mut Generations,
+    expect: Expect,
+) -> Result<(ViewStore, Option<String>), StartError> {
+    let dir = generations.serving();
+    match ViewStore::open(&dir, options.store.clone(), expect) {
         Ok(Opened::Fresh(store) | Opened::Resumed(store)) => Ok((store, None)),
+        Err(e @ OpenError::OtherFoldVersion { .. }) if options.rebuild => {
+            let reason = e.to_string();
+            tracing::warn!(%reason, "views of another version are kept, and folded anew beside them");
+            let dir = generations.renew()?;
+            Ok((ViewStore::open(&dir, options.store.clone(), expect)?.into_store(), Some(reason)))
+        }
         Err(e) if options.rebuild && may_rebuild(&e) => {
             let reason = e.to_string();
             tracing::warn!(%reason, "the view store is discarded and folded again from the log");
-            ViewStore::discard(&options.dir)?;
-            Ok((ViewStore::open(&options.dir, options.store.clone(), expect)?.into_store(), Some(reason)))
+            ViewStore::discard(&dir)?;
+            Ok((ViewStore::open(&dir, options.store.clone(), expect)?.into_store(), Some(reason)))
         }
         Err(e) => Err(e.into()),
     }
 }
 
-fn may_rebuild(e: &OpenError) -> bool {
+pub(crate) fn may_rebuild(e: &OpenError) -> bool {
     match e {
         OpenError::Emptied { .. }
         | OpenError::LostBatches { .. }
@@ -229,7 +277,14 @@ fn status_of(fold: &Fold, rebuilding_because: Option<String>) -> FoldStatus {
         totals: fold.totals(),
         stopped: None,
         rebuilding_because,
+        switching_to: wanted_basis(fold.control()),
     }
+}
+
+/// The basis that the control stream wants, where it is not what the views are folded with.
+pub(crate) fn wanted_basis(control: &ControlState) -> Option<BasisName> {
+    let ordered = control.ordered();
+    (ordered != control.serving()).then_some(ordered)
 }
 
 /// Policy and procedures as the control stream has them.
@@ -259,15 +314,26 @@ pub fn access_from(policy: &[u8], procedures: &[u8]) -> Result<Access, AccessErr
     Access::new(policy, procedures, kinds).map_err(|e| bad("policy", e.to_string()))
 }
 
-struct Run {
-    fold: Fold,
+pub(crate) struct Run {
+    pub(crate) fold: Fold,
     log: EventLog,
-    options: ViewsOptions,
+    pub(crate) options: ViewsOptions,
     access: Arc<ArcSwap<Access>>,
     rebuilding_because: Option<String>,
     status: watch::Sender<Arc<FoldStatus>>,
     folded: watch::Sender<Positions>,
     metrics: FoldMetrics,
+    pub(crate) expect: Expect,
+    pub(crate) generations: Generations,
+    /// The views that are prepared.
+    pub(crate) beside: Option<Beside>,
+    /// Views that the control stream wants could not be prepared.
+    pub(crate) order_failed: bool,
+    pub(crate) asked: mpsc::Receiver<Command>,
+    pub(crate) prepared: watch::Sender<Option<PreparedStatus>>,
+    pub(crate) reader: Serving,
+    pub(crate) taking_over: Arc<RwLock<()>>,
+    pub(crate) takeovers: Arc<AtomicU64>,
 }
 
 const IDLE_WAIT: Duration = Duration::from_millis(200);
@@ -275,6 +341,7 @@ const IDLE_WAIT: Duration = Duration::from_millis(200);
 impl Run {
     fn until(mut self, stop: &AtomicBool) -> Result<(), FoldError> {
         let result = self.run(stop);
+        self.end_beside();
         if let Err(e) = &result {
             tracing::error!(error = %told(e), "the fold has stopped; queries go on with what is folded");
             let mut status = status_of(&self.fold, self.rebuilding_because.take());
@@ -291,8 +358,12 @@ impl Run {
             bytes_max: self.options.batch_bytes_max,
             follow: true,
         };
-        let feed = Feed::start(&self.fold, &self.log, options, |_| true)?;
+        self.resume_beside();
+        let mut feed = Feed::start(&self.fold, &self.log, options, |_| true)?;
         while !stop.load(Ordering::Acquire) {
+            if self.obey()? {
+                feed = Feed::start(&self.fold, &self.log, options, |_| true)?;
+            }
             let batch = match feed.next(IDLE_WAIT)? {
                 Fed::Batch(batch) => batch,
                 Fed::Idle => {
@@ -313,8 +384,7 @@ impl Run {
     }
 
     fn behind(&self) -> u64 {
-        let of = |p: &Positions| p.iter().filter(|(s, _, _)| *s != Stream::Access).map(|(_, _, i)| i.0).sum::<u64>();
-        of(&self.log.ends()).saturating_sub(of(self.fold.positions()))
+        entries(&self.log.ends()).saturating_sub(entries(self.fold.positions()))
     }
 
     fn policy_indices(&self) -> (Option<Index>, Option<Index>) {
@@ -337,10 +407,15 @@ impl Run {
                 }
             }
         }
-        self.folded.send_replace(self.fold.positions().clone());
         if self.behind() == 0 {
             self.rebuilding_because = None;
         }
+        self.tell_folded();
+    }
+
+    /// Tells the others how far the fold is.
+    pub(crate) fn tell_folded(&self) {
+        self.folded.send_replace(self.fold.positions().clone());
         self.status.send_replace(Arc::new(status_of(&self.fold, self.rebuilding_because.clone())));
     }
 }

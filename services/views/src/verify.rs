@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use event_log::EventLog;
 use projection::FOLD_VERSION;
+use projection::basis::Basis;
 use record::{Digest, LogSecret, Positions, Stream};
 use view_store::{Expect, Options, StoreKind, ViewStore};
 
@@ -34,7 +35,18 @@ impl Verification {
     }
 }
 
-/// Folds the log up to `positions` into a scratch store under `scratch` and compares with `live`. The scratch store is
+/// What is verified: views at one cut.
+#[derive(Debug, Clone)]
+pub struct Claim {
+    /// How far they are folded.
+    pub positions: Positions,
+    /// Their digest there.
+    pub digest: Digest,
+    /// What they are folded with.
+    pub basis: Basis,
+}
+
+/// Folds the log up to the claim's positions into a scratch store under `scratch` and compares. The scratch store is
 /// removed afterwards.
 ///
 /// `progress` gets the entries folded so far and all of them; it stops the verification by returning `false`, and `None` is
@@ -45,7 +57,7 @@ impl Verification {
 pub fn verify(
     log: &EventLog,
     secret: &Arc<LogSecret>,
-    (positions, live): (&Positions, Digest),
+    claim: &Claim,
     scratch: &Path,
     store: StoreKind,
     mut progress: impl FnMut(u64, u64) -> bool,
@@ -56,10 +68,10 @@ pub fn verify(
     }
     let options = Options { store, ..Options::default() };
     let view = ViewStore::open(scratch, options, Expect { fold_version: FOLD_VERSION, log_id: *b"scratch of verif" })?;
-    let mut fold = Fold::resume(view.into_store(), log.clone(), secret.as_ref().clone())?;
-    let total = positions.iter().filter(|(s, _, _)| *s != Stream::Access).map(|(_, _, i)| i.0).sum();
+    let mut fold = Fold::resume(view.into_store(), log.clone(), secret.as_ref().clone(), claim.basis.clone())?;
+    let total = claim.positions.iter().filter(|(s, _, _)| *s != Stream::Access).map(|(_, _, i)| i.0).sum();
     let options = FeedOptions { entries_max: 4096, bytes_max: 8 << 20, follow: false };
-    let feed = Feed::start(&fold, log, options, covered(positions))?;
+    let feed = Feed::start(&fold, log, options, covered(&claim.positions))?;
     let mut entries = 0;
     while entries < total {
         let batch = match feed.next(Duration::from_secs(1))? {
@@ -78,5 +90,5 @@ pub fn verify(
     let (replay, totals) = (fold.digest().digest(), fold.totals());
     drop(fold);
     ViewStore::discard(scratch)?;
-    Ok(Some(Verification { live, replay, entries, elapsed: begin.elapsed(), totals }))
+    Ok(Some(Verification { live: claim.digest, replay, entries, elapsed: begin.elapsed(), totals }))
 }

@@ -24,7 +24,7 @@ use meta::{Checkpoint, Lengths};
 
 pub use meta::Committed;
 pub use open::{OpenError, Opened};
-pub use reader::{Reader, View};
+pub use reader::{Reader, Serving, View};
 pub use txn::Txn;
 
 /// Nodes whose postings are restored between two chances to write a run.

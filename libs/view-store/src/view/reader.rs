@@ -3,6 +3,8 @@
 use std::fs::File;
 use std::sync::Arc;
 
+use arc_swap::ArcSwap;
+
 use super::meta::Committed;
 use crate::error::Error;
 use crate::store::{Row, Snapshot, Store};
@@ -34,6 +36,32 @@ impl Reader {
         let snapshot = self.store.snapshot();
         let committed = Committed::read_at(&snapshot)?;
         Ok(View { snapshot, committed, _lock: Arc::clone(&self.lock) })
+    }
+}
+
+/// Whichever store serves: a handle that stays when one store takes over from another. Cheap to clone; all clones are one.
+#[derive(Clone)]
+pub struct Serving(Arc<ArcSwap<Reader>>);
+
+impl Serving {
+    /// Of one store.
+    #[must_use]
+    pub fn new(reader: Reader) -> Self {
+        Self(Arc::new(ArcSwap::from_pointee(reader)))
+    }
+
+    /// A view of the last committed batch of the store that serves.
+    ///
+    /// # Errors
+    ///
+    /// As [`Reader::view`].
+    pub fn view(&self) -> Result<View, Error> {
+        self.0.load().view()
+    }
+
+    /// Lets another store serve. Views of the one before stay whole until they are dropped.
+    pub fn replace(&self, reader: Reader) {
+        self.0.store(Arc::new(reader));
     }
 }
 

@@ -5,11 +5,13 @@ use std::time::Duration;
 
 use contract::{Breaking, ContractError};
 use ingest::ControlError;
+use projection::basis::BasisName;
 use record::MentionId;
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt as _};
 use views::decisions::Link;
 use views::fold::FoldError;
+use views::prepared::PrepareError;
 use views::runtime::AccessError;
 
 use crate::error::told;
@@ -58,6 +60,24 @@ pub(super) enum Error {
     Views(#[from] FoldError),
     #[error("store must be 'fjall' or 'sled'")]
     Store,
+    #[error(transparent)]
+    Prepare(#[from] PrepareError),
+    #[error("share must be 1 to 100 percent, or 0 for the default")]
+    Share,
+    #[error("register '{0}' is not being restated: open that first")]
+    NotRestated(String),
+    #[error("views on {0} are not prepared: prepare them first")]
+    NotPrepared(BasisName),
+    #[error("the prepared views are on {0}: they take over when a model is switched or a register's redo is committed")]
+    OtherBasis(BasisName),
+    #[error(
+        "{removed} of {before} records would go, more than {allowed}%: read the difference, then confirm or raise the share"
+    )]
+    MuchGoes { removed: u64, before: u64, allowed: u64 },
+    #[error("no linkage model was ever switched: there is none to go back to")]
+    NeverSwitched,
+    #[error("the linkage model cannot be used: {0}")]
+    Model(String),
     #[error("another verification is running: wait for its end")]
     Busy,
     #[error("the verification failed: {0}")]
@@ -117,6 +137,21 @@ impl Error {
             Self::Contradicted(_) => "decision_contradicted",
             Self::Views(_) => "views_unreadable",
             Self::Store => "store_unknown",
+            Self::Prepare(PrepareError::None) => "nothing_prepared",
+            Self::Prepare(PrepareError::Other(_)) => "prepared_already",
+            Self::Prepare(PrepareError::Behind(_)) => "not_level",
+            Self::Prepare(PrepareError::Different) => "views_differ",
+            Self::Prepare(PrepareError::NoPrevious) => "nothing_kept",
+            Self::Prepare(PrepareError::Unknown(_)) => "basis_unknown",
+            Self::Prepare(PrepareError::Failed(_)) => "prepare_failed",
+            Self::Prepare(PrepareError::Stopped) => "fold_stopped",
+            Self::Share => "share_range",
+            Self::NotRestated(_) => "redo_not_open",
+            Self::NotPrepared(_) => "not_prepared",
+            Self::OtherBasis(_) => "other_basis",
+            Self::MuchGoes { .. } => "much_removed",
+            Self::NeverSwitched => "never_switched",
+            Self::Model(_) => "model_invalid",
             Self::Busy => "verification_running",
             Self::Verification(_) => "verification_failed",
             Self::Void { .. } => "order_void",
@@ -142,10 +177,21 @@ impl Error {
             | Self::Verdict
             | Self::OneMention
             | Self::OtherKind
+            | Self::Share
+            | Self::Model(_)
             | Self::Store => Code::InvalidArgument,
-            Self::Incompatible(_) | Self::Void { .. } | Self::NothingToUndo | Self::Contradicted(_) => {
-                Code::FailedPrecondition
-            }
+            Self::Prepare(PrepareError::Stopped | PrepareError::Behind(_)) => Code::Unavailable,
+            Self::Prepare(PrepareError::Failed(_)) => Code::Internal,
+            Self::Incompatible(_)
+            | Self::Void { .. }
+            | Self::NothingToUndo
+            | Self::Contradicted(_)
+            | Self::Prepare(_)
+            | Self::NotRestated(_)
+            | Self::NotPrepared(_)
+            | Self::OtherBasis(_)
+            | Self::NeverSwitched
+            | Self::MuchGoes { .. } => Code::FailedPrecondition,
             Self::UnknownRegister(_) | Self::UnknownMention(_) => Code::NotFound,
             Self::Busy => Code::ResourceExhausted,
             Self::Control(_) | Self::FoldStopped | Self::CatchingUp | Self::Stopping => Code::Unavailable,
@@ -184,6 +230,15 @@ impl From<Error> for Status {
             Error::Units(_) | Error::Access(_) => {
                 details.add_bad_request_violation("document", &message);
             }
+            Error::Prepare(PrepareError::Stopped | PrepareError::Behind(_)) => {
+                details.set_retry_info(Some(RETRY));
+            }
+            Error::Model(_) => {
+                details.add_bad_request_violation("model", &message);
+            }
+            Error::Share => {
+                details.add_bad_request_violation("share", &message);
+            }
             Error::Control(_) | Error::CatchingUp | Error::Stopping | Error::Busy => {
                 details.set_retry_info(Some(RETRY));
             }
@@ -197,6 +252,12 @@ impl From<Error> for Status {
             | Error::OtherKind
             | Error::NothingToUndo
             | Error::Views(_)
+            | Error::Prepare(_)
+            | Error::NotRestated(_)
+            | Error::NotPrepared(_)
+            | Error::OtherBasis(_)
+            | Error::NeverSwitched
+            | Error::MuchGoes { .. }
             | Error::Verification(_)
             | Error::Void { .. }
             | Error::FoldStopped

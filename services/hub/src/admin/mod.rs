@@ -1,4 +1,5 @@
-//! `hub.admin.v1`: contracts, administrative units, policies, reviewers' decisions, verification.
+//! `hub.admin.v1`: contracts, administrative units, policies, reviewers' decisions, verification, prepared views, linkage models,
+//! restated registers.
 //!
 //! Every command is a control entry with who and why, and is answered when it has been folded: what it says is in force then. Commands go one
 //! by one, so that each is checked against what the one before it left.
@@ -6,35 +7,44 @@
 mod contracts;
 mod decisions;
 mod error;
+mod models;
 mod policies;
+mod redo;
 mod units;
 mod verify;
+mod views;
 
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use ::views::runtime::ViewsHandle;
 use access::HubAction;
 use ingest::{Clock, Salts, append_control, system_clock, system_salts};
+use projection::basis::BasisName;
 use projection::state::ControlState;
 use record::control::{Control, Order};
 use record::{Index, Partition, Stream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tonic::{Request, Response, Status};
-use views::runtime::ViewsHandle;
 use wire::admin::admin_service_server::AdminService;
 use wire::admin::{
-    DecideRequest, DecideResponse, GetContractRequest, GetContractResponse, GetPolicyRequest, GetPolicyResponse,
-    GetProceduresRequest, GetProceduresResponse, ImportUnitsRequest, ImportUnitsResponse, ListContractsRequest,
-    ListContractsResponse, ListDecisionsRequest, ListDecisionsResponse, ListUnitsRequest, ListUnitsResponse,
-    PutPolicyRequest, PutPolicyResponse, PutProceduresRequest, PutProceduresResponse, RegisterContractRequest,
-    RegisterContractResponse, VerifyViewsRequest,
+    AbortRedoRequest, AbortRedoResponse, CommitRedoRequest, CommitRedoResponse, CompareViewsRequest, DecideRequest,
+    DecideResponse, DiscardViewsRequest, DiscardViewsResponse, GetContractRequest, GetContractResponse,
+    GetPolicyRequest, GetPolicyResponse, GetProceduresRequest, GetProceduresResponse, ImportUnitsRequest,
+    ImportUnitsResponse, ListContractsRequest, ListContractsResponse, ListDecisionsRequest, ListDecisionsResponse,
+    ListModelsRequest, ListModelsResponse, ListUnitsRequest, ListUnitsResponse, OpenRedoRequest, OpenRedoResponse,
+    PrepareViewsRequest, ProposeModelRequest, ProposeModelResponse, PutPolicyRequest, PutPolicyResponse,
+    PutProceduresRequest, PutProceduresResponse, RegisterContractRequest, RegisterContractResponse,
+    ReplaceViewsRequest, ReplaceViewsResponse, SwitchModelRequest, SwitchModelResponse, VerifyViewsRequest,
 };
 
 use error::Error;
 
 /// Longest reason, in bytes, inclusive.
 const REASON_BYTES_MAX: usize = 1_024;
+/// Longest wait for prepared views to take over.
+const SWITCH_WAIT: Duration = Duration::from_secs(10);
 /// Longest wait for the fold; a rebuild of the views takes longer, and is told.
 const FOLD_WAIT: Duration = Duration::from_secs(30);
 
@@ -113,6 +123,16 @@ impl Inner {
         }
     }
 
+    /// Waits until the views are on a basis; `false` when they need longer.
+    async fn serves(&self, basis: &BasisName) -> bool {
+        let serving = || self.control().serving() == *basis;
+        let mut folded = self.handle.folded.clone();
+        let reached = async { while !serving() && folded.changed().await.is_ok() {} };
+        // Whether it came in time is looked up below.
+        let _ = tokio::time::timeout(SWITCH_WAIT, reached).await;
+        serving()
+    }
+
     /// Waits until the fold has passed every control entry below `end`.
     async fn folded(&self, end: Index) -> Result<(), Error> {
         let mut folded = self.handle.folded.clone();
@@ -148,6 +168,67 @@ async fn on_a_thread<T: Send + 'static>(work: impl FnOnce() -> Result<T, Error> 
 #[tonic::async_trait]
 impl AdminService for Admin {
     type VerifyViewsStream = verify::Responses;
+    type PrepareViewsStream = views::Preparing;
+    type CompareViewsStream = views::Comparing;
+
+    async fn prepare_views(
+        &self,
+        request: Request<PrepareViewsRequest>,
+    ) -> Result<Response<Self::PrepareViewsStream>, Status> {
+        Ok(Response::new(views::prepare(&self.0, request).await?))
+    }
+
+    async fn compare_views(
+        &self,
+        request: Request<CompareViewsRequest>,
+    ) -> Result<Response<Self::CompareViewsStream>, Status> {
+        Ok(Response::new(views::compare(&self.0, request).await?))
+    }
+
+    async fn replace_views(
+        &self,
+        request: Request<ReplaceViewsRequest>,
+    ) -> Result<Response<ReplaceViewsResponse>, Status> {
+        Ok(Response::new(views::replace(&self.0, request).await?))
+    }
+
+    async fn discard_views(
+        &self,
+        request: Request<DiscardViewsRequest>,
+    ) -> Result<Response<DiscardViewsResponse>, Status> {
+        Ok(Response::new(views::discard(&self.0, request).await?))
+    }
+
+    async fn propose_model(
+        &self,
+        request: Request<ProposeModelRequest>,
+    ) -> Result<Response<ProposeModelResponse>, Status> {
+        Ok(Response::new(models::propose(&self.0, request).await?))
+    }
+
+    async fn list_models(&self, request: Request<ListModelsRequest>) -> Result<Response<ListModelsResponse>, Status> {
+        caller_of(&request)?;
+        Ok(Response::new(models::list(&self.0)))
+    }
+
+    async fn switch_model(
+        &self,
+        request: Request<SwitchModelRequest>,
+    ) -> Result<Response<SwitchModelResponse>, Status> {
+        Ok(Response::new(models::switch(&self.0, request).await?))
+    }
+
+    async fn open_redo(&self, request: Request<OpenRedoRequest>) -> Result<Response<OpenRedoResponse>, Status> {
+        Ok(Response::new(redo::open(&self.0, request).await?))
+    }
+
+    async fn commit_redo(&self, request: Request<CommitRedoRequest>) -> Result<Response<CommitRedoResponse>, Status> {
+        Ok(Response::new(redo::commit(&self.0, request).await?))
+    }
+
+    async fn abort_redo(&self, request: Request<AbortRedoRequest>) -> Result<Response<AbortRedoResponse>, Status> {
+        Ok(Response::new(redo::abort(&self.0, request).await?))
+    }
 
     async fn register_contract(
         &self,

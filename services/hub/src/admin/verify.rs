@@ -10,7 +10,7 @@ use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Status};
 use view_store::StoreKind;
-use views::verify::{Verification as Verified, verify};
+use views::verify::{Claim, Verification as Verified, verify};
 use wire::admin::{Verification, VerifyViewsRequest, VerifyViewsResponse};
 
 use super::Inner;
@@ -51,7 +51,8 @@ type Answer = Result<VerifyViewsResponse, Status>;
 /// `None` when it was ended early.
 fn run(inner: &Inner, store: StoreKind, sender: &mpsc::Sender<Answer>) -> Option<Result<VerifyViewsResponse, Error>> {
     // Positions and digest of one batch: they belong together.
-    let live = inner.handle.status.borrow().clone();
+    let (live, control) = inner.handle.as_folded();
+    let claim = Claim { positions: live.positions.clone(), digest: live.digest, basis: control.basis().clone() };
     let mut told_at = Instant::now();
     let progress = |entries, entries_total| {
         if told_at.elapsed() >= PROGRESS {
@@ -62,7 +63,7 @@ fn run(inner: &Inner, store: StoreKind, sender: &mpsc::Sender<Answer>) -> Option
         !sender.is_closed() && !*inner.stopping.borrow()
     };
     let handle = &inner.handle;
-    match verify(&handle.log, &handle.secret, (&live.positions, live.digest), &inner.scratch, store, progress) {
+    match verify(&handle.log, &handle.secret, &claim, &inner.scratch, store, progress) {
         Ok(Some(verified)) => Some(Ok(answer(&verified))),
         Ok(None) if *inner.stopping.borrow() => Some(Err(Error::Stopping)),
         Ok(None) => None,

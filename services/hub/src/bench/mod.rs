@@ -122,11 +122,12 @@ async fn fold_alone(hub: &Server) -> Result<f64, CommandError> {
     let scratch = tempfile::tempdir().map_err(|error| {
         CommandError::failed(format!("no temporary directory: {error}"), "set TMPDIR to a writable place")
     })?;
-    let status = handle.status.borrow().clone();
+    let (status, control) = handle.as_folded();
     let verified = tokio::task::spawn_blocking(move || {
         let dir = scratch.path().join("views");
-        let at = (&status.positions, status.digest);
-        views::verify::verify(&handle.log, &handle.secret, at, &dir, handle.store, |_, _| true)
+        let (positions, digest) = (status.positions.clone(), status.digest);
+        let claim = views::verify::Claim { positions, digest, basis: control.basis().clone() };
+        views::verify::verify(&handle.log, &handle.secret, &claim, &dir, handle.store, |_, _| true)
     });
     let verified = verified.await.map_err(|error| CommandError::failed(error.to_string(), "run with -v to see why"))?;
     let verified = verified.map_err(|error| CommandError::failed(error.to_string(), "run with -v to see why"))?;

@@ -17,6 +17,7 @@ pub mod policy;
 pub mod procedures;
 pub mod publish;
 pub mod quality;
+pub mod register;
 pub mod rejected;
 pub mod review;
 pub mod search;

@@ -15,7 +15,7 @@ use crate::connection::ConnectionArgs;
 use crate::context::Context;
 use crate::error::{CommandError, Exit};
 use crate::progress::Progress;
-use crate::publish::{Lines, Resume, Sent, Source, Tally, read, send};
+use crate::publish::{Lines, Resume, Sent, Source, Tally, Target, read, send};
 
 /// Broken and refused lines that are told one by one; the rest is counted, and is in the file of --outcomes.
 const TOLD_MAX: u64 = 20;
@@ -55,6 +55,9 @@ pub struct PublishArgs {
     /// Record type of every line of a CSV file
     #[arg(long, value_name = "NAME")]
     pub record_type: Option<String>,
+    /// The register's epoch, when it is stated anew: 'hub register redo' tells it
+    #[arg(long, value_name = "EPOCH", default_value_t = 0, hide_default_value = true)]
+    pub epoch: u32,
     /// Changes per batch
     #[arg(long, default_value_t = 500, value_parser = clap::value_parser!(u32).range(1..=10_000), value_name = "COUNT")]
     pub batch: u32,
@@ -103,7 +106,8 @@ pub async fn run(args: &PublishArgs, context: &Context) -> Result<Exit, CommandE
         CommandError::failed(format!("the system gives no thread: {error}"), "raise the limit of processes")
     })?;
     let mut report = Report::new(args, context, total, resume)?;
-    let sent = send(channel, &args.register, finding, |sent| report.take(sent)).await;
+    let sent =
+        send(channel, Target { register: &args.register, epoch: args.epoch }, finding, |sent| report.take(sent)).await;
     report.end();
     let tally = sent?;
     context.output.show(&tally_json(&tally), || tally_text(&tally, context))?;

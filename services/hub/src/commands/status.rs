@@ -29,6 +29,17 @@ pub async fn run(args: &StatusArgs, context: &Context) -> Result<Exit, CommandEr
     Ok(Exit::Ok)
 }
 
+fn prepared(status: &GetStatusResponse) -> String {
+    let ordered = if status.switching_to.is_empty() { "" } else { ", as ordered" };
+    match &status.prepared {
+        None if status.switching_to.is_empty() => "none".to_owned(),
+        None => format!("{} is ordered", status.switching_to),
+        Some(views) if !views.failed.is_empty() => format!("{}{ordered}: FAILED: {}", views.basis, views.failed),
+        Some(views) if views.level => format!("{}{ordered}: level", views.basis),
+        Some(views) => format!("{}{ordered}: {} of {} entries", views.basis, views.entries, views.entries_total),
+    }
+}
+
 fn told(status: &GetStatusResponse) -> String {
     let mut contracts: Vec<_> = status.contracts.iter().map(|(register, id)| format!("{register} {id}")).collect();
     contracts.sort();
@@ -57,7 +68,8 @@ fn told(status: &GetStatusResponse) -> String {
         ("parked", status.parked.to_string()),
         ("digest", status.digest.clone()),
         ("fold version", status.fold_version.to_string()),
-        ("model epoch", status.model_epoch.to_string()),
+        ("views on", status.basis.clone()),
+        ("prepared", prepared(status)),
         ("last cut", time_of(status.last_cut.as_ref())),
         ("contracts", contracts.join(", ")),
     ];

@@ -1,14 +1,21 @@
-//! `hub views`: proving the views.
+//! `hub views`: proving the views, folding others beside them, letting those take over.
 
 use clap::{Args, Subcommand};
-use wire::admin::VerifyViewsRequest;
+use tonic::transport::Channel;
 use wire::admin::admin_service_client::AdminServiceClient;
+use wire::admin::{
+    Basis, CompareViewsRequest, Difference, DiscardViewsRequest, PrepareViewsRequest, PrepareViewsResponse,
+    ReplaceViewsRequest, ReplaceViewsResponse, SubjectMove, VerifyViewsRequest,
+};
 
 use crate::answers::as_json;
 use crate::connection::ConnectionArgs;
 use crate::context::Context;
 use crate::error::{CommandError, Exit};
+use crate::output::Table;
 use crate::progress::Progress;
+
+const DEFAULT_CALLER: &str = "operator/ops";
 
 /// A store that views can be folded into.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -33,6 +40,27 @@ pub enum ViewsCommand {
     /// Fold the log from scratch beside the live views and compare the digests; exit code 1 when they differ
     #[command(after_help = "Example:\n  hub views verify --store sled")]
     Verify(VerifyArgs),
+    /// Fold new views beside those that serve, and let them take over when they are equal; queries go on meanwhile
+    #[command(
+        after_help = "Example:\n  hub views rebuild --reason 'monthly rebuild'\n\nEnding the command does not end the work: give it again to look on. Views that differ do not take over: see 'hub views diff'."
+    )]
+    Rebuild(RebuildArgs),
+    /// Fold other views beside those that serve, and leave them there
+    #[command(
+        after_help = "Examples:\n  hub views prepare --model-epoch 2\n  hub views prepare --restated land\n  hub views prepare --previous"
+    )]
+    Prepare(PrepareArgs),
+    /// Show what the prepared views say otherwise than those that serve; exit code 1 when they differ
+    #[command(after_help = "Example:\n  hub views diff --samples 100")]
+    Diff(DiffArgs),
+    /// Let prepared views on the present basis take over
+    #[command(
+        after_help = "Example:\n  hub views replace --approve-difference --reason 'rows mended, difference read'"
+    )]
+    Replace(ReplaceArgs),
+    /// Remove the prepared views, or those that served before
+    #[command(after_help = "Example:\n  hub views discard --previous")]
+    Discard(DiscardArgs),
 }
 
 /// Arguments of `hub views verify`.
@@ -46,6 +74,76 @@ pub struct VerifyArgs {
     pub connection: ConnectionArgs,
 }
 
+/// Arguments of `hub views rebuild`.
+#[derive(Debug, Clone, Args)]
+pub struct RebuildArgs {
+    /// Percent of one thread's time
+    #[arg(long, value_name = "PERCENT", default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=100))]
+    pub share: u32,
+    /// Why, kept in the log
+    #[arg(long, value_name = "TEXT")]
+    pub reason: String,
+    /// Which hub, and as whom; by default as operator/ops.
+    #[command(flatten)]
+    pub connection: ConnectionArgs,
+}
+
+/// Arguments of `hub views prepare`.
+#[derive(Debug, Clone, Args)]
+pub struct PrepareArgs {
+    /// Linked with this model instead of the one in force
+    #[arg(long, value_name = "EPOCH", default_value_t = 0, hide_default_value = true)]
+    pub model_epoch: u32,
+    /// With this register as it is being restated; may be repeated
+    #[arg(long, value_name = "NAME")]
+    pub restated: Vec<String>,
+    /// The views that served before, brought up to date
+    #[arg(long, conflicts_with_all = ["model_epoch", "restated"])]
+    pub previous: bool,
+    /// Percent of one thread's time
+    #[arg(long, value_name = "PERCENT", default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=100))]
+    pub share: u32,
+    /// Which hub, and as whom; by default as operator/ops.
+    #[command(flatten)]
+    pub connection: ConnectionArgs,
+}
+
+/// Arguments of `hub views diff`.
+#[derive(Debug, Clone, Args)]
+pub struct DiffArgs {
+    /// Changed subjects and records that are named, of each sort
+    #[arg(long, value_name = "COUNT", default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    pub samples: u32,
+    /// Which hub, and as whom; by default as operator/ops.
+    #[command(flatten)]
+    pub connection: ConnectionArgs,
+}
+
+/// Arguments of `hub views replace`.
+#[derive(Debug, Clone, Args)]
+pub struct ReplaceArgs {
+    /// Also when the digests differ
+    #[arg(long)]
+    pub approve_difference: bool,
+    /// Why, kept in the log
+    #[arg(long, value_name = "TEXT")]
+    pub reason: String,
+    /// Which hub, and as whom; by default as operator/ops.
+    #[command(flatten)]
+    pub connection: ConnectionArgs,
+}
+
+/// Arguments of `hub views discard`.
+#[derive(Debug, Clone, Args)]
+pub struct DiscardArgs {
+    /// Those that served before, instead of the prepared ones
+    #[arg(long)]
+    pub previous: bool,
+    /// Which hub, and as whom; by default as operator/ops.
+    #[command(flatten)]
+    pub connection: ConnectionArgs,
+}
+
 /// Runs what was asked for.
 ///
 /// # Errors
@@ -53,11 +151,155 @@ pub struct VerifyArgs {
 pub async fn run(args: &ViewsArgs, context: &Context) -> Result<Exit, CommandError> {
     match &args.command {
         ViewsCommand::Verify(args) => verify(args, context).await,
+        ViewsCommand::Rebuild(args) => rebuild(args, context).await,
+        ViewsCommand::Prepare(args) => {
+            let channel = args.connection.connect(context, DEFAULT_CALLER).await?;
+            let request = PrepareViewsRequest {
+                model_epoch: args.model_epoch,
+                restated: args.restated.clone(),
+                previous: args.previous,
+                share: args.share,
+            };
+            let level = prepare(channel, request, context).await?;
+            context.output.show(&as_json("hub.admin.v1.PrepareViewsResponse", &level), || {
+                let basis = basis_text(level.basis.as_ref());
+                format!("views on {basis} are prepared: 'hub views diff' shows what they say otherwise\n")
+            })?;
+            Ok(Exit::Ok)
+        }
+        ViewsCommand::Diff(args) => {
+            let channel = args.connection.connect(context, DEFAULT_CALLER).await?;
+            diff(channel, args.samples, context).await
+        }
+        ViewsCommand::Replace(args) => {
+            let channel = args.connection.connect(context, DEFAULT_CALLER).await?;
+            let (reason, approve_difference) = (args.reason.clone(), args.approve_difference);
+            replace(channel, ReplaceViewsRequest { reason, approve_difference }, context).await
+        }
+        ViewsCommand::Discard(args) => {
+            let channel = args.connection.connect(context, DEFAULT_CALLER).await?;
+            let request = DiscardViewsRequest { previous: args.previous };
+            let done = AdminServiceClient::new(channel).discard_views(request).await?.into_inner();
+            context.output.show(&as_json("hub.admin.v1.DiscardViewsResponse", &done), || "removed\n".to_owned())?;
+            Ok(Exit::Ok)
+        }
     }
 }
 
+async fn rebuild(args: &RebuildArgs, context: &Context) -> Result<Exit, CommandError> {
+    let channel = args.connection.connect(context, DEFAULT_CALLER).await?;
+    let request = PrepareViewsRequest { share: args.share, ..Default::default() };
+    prepare(channel.clone(), request, context).await?;
+    let request = ReplaceViewsRequest { reason: args.reason.clone(), approve_difference: false };
+    replace(channel, request, context).await
+}
+
+/// Prepares views, and shows how far they are until they are level.
+pub(super) async fn prepare(
+    channel: Channel,
+    request: PrepareViewsRequest,
+    context: &Context,
+) -> Result<PrepareViewsResponse, CommandError> {
+    let mut answers = AdminServiceClient::new(channel).prepare_views(request).await?.into_inner();
+    let progress = Progress::new("prepare", "entries", None, context.output.is_json());
+    let mut last = None;
+    while let Some(answer) = answers.message().await? {
+        progress.total(answer.entries_total);
+        progress.set(answer.entries);
+        last = Some(answer);
+    }
+    progress.finish();
+    last.filter(|answer| answer.level).ok_or_else(|| {
+        CommandError::failed("the hub ended before the views were level", "give the command again to look on")
+    })
+}
+
+async fn replace(channel: Channel, request: ReplaceViewsRequest, context: &Context) -> Result<Exit, CommandError> {
+    let done = AdminServiceClient::new(channel).replace_views(request).await?.into_inner();
+    context.output.show(&as_json("hub.admin.v1.ReplaceViewsResponse", &done), || replaced_text(&done, context))?;
+    Ok(Exit::Ok)
+}
+
+fn replaced_text(done: &ReplaceViewsResponse, context: &Context) -> String {
+    let equal = done.before_digest == done.after_digest;
+    let verdict = if equal { context.output.good("equal") } else { context.output.warn("different, as approved") };
+    format!("served  {}\nserves  {}\n{verdict}\n", done.before_digest, done.after_digest)
+}
+
+/// Compares, and shows what differs.
+pub(super) async fn diff(channel: Channel, samples: u32, context: &Context) -> Result<Exit, CommandError> {
+    let request = CompareViewsRequest { samples };
+    let mut answers = AdminServiceClient::new(channel).compare_views(request).await?.into_inner();
+    let progress = Progress::new("compare", "rows", None, context.output.is_json());
+    let mut difference = None;
+    while let Some(answer) = answers.message().await? {
+        if answer.rows_total > 0 {
+            progress.total(answer.rows_total);
+            progress.set(answer.rows);
+        }
+        difference = answer.difference.or(difference);
+    }
+    progress.finish();
+    let found = difference
+        .ok_or_else(|| CommandError::failed("the hub ended the comparison without a result", "see the hub's log"))?;
+    context.output.show(&as_json("hub.admin.v1.Difference", &found), || difference_text(&found, context))?;
+    Ok(if found.equal { Exit::Ok } else { Exit::Failed })
+}
+
+fn basis_text(basis: Option<&Basis>) -> String {
+    let Some(basis) = basis else { return String::new() };
+    let mut registers: Vec<_> = basis.registers.iter().map(|(name, epoch)| format!(", {name} epoch {epoch}")).collect();
+    registers.sort();
+    format!("model {}{}", basis.model_epoch, registers.concat())
+}
+
+fn difference_text(found: &Difference, context: &Context) -> String {
+    let mentions = found.mentions.unwrap_or_default();
+    let verdict = if found.equal { context.output.good("equal") } else { context.output.bad("DIFFERENT") };
+    let mut out = format!(
+        "serving   {}  {}\nprepared  {}  {}\n{verdict}\n\n",
+        found.serving_digest,
+        basis_text(found.serving.as_ref()),
+        found.prepared_digest,
+        basis_text(found.prepared.as_ref())
+    );
+    let mut subjects = Table::new(["", "serving", "prepared"]);
+    subjects.row(["subjects".into(), found.serving_subjects.to_string(), found.prepared_subjects.to_string()]);
+    out += &subjects.text();
+    let short = if found.short { " or more" } else { "" };
+    out += &format!(
+        "\n{} mentions under the same subject, {} under another, {} added, {} gone\n{}{short} subjects are several now, {}{short} become several\n",
+        mentions.same, mentions.moved, mentions.added, mentions.removed, found.merged, found.split
+    );
+    let mut records =
+        Table::new(["register", "agency", "commune", "same", "added", "changed", "removed", "other rows"]);
+    for row in &found.records {
+        records.row([
+            row.register.clone(),
+            row.agency.clone(),
+            row.commune.clone(),
+            row.same.to_string(),
+            row.added.to_string(),
+            row.changed.to_string(),
+            row.removed.to_string(),
+            row.other_rows.to_string(),
+        ]);
+    }
+    out += &format!("\n{}", records.text());
+    let moves = |title: &str, moves: &[SubjectMove]| {
+        let rows: Vec<String> = moves.iter().map(|m| format!("  {}  {}\n", m.subject, m.others.join(" "))).collect();
+        if rows.is_empty() { String::new() } else { format!("\n{title}\n{}", rows.concat()) }
+    };
+    out += &moves("merge (subject, then what comes into it)", &found.merged_samples);
+    out += &moves("split (subject, then what it falls into)", &found.split_samples);
+    if !found.record_samples.is_empty() {
+        out += &format!("\nrecords that differ\n  {}\n", found.record_samples.join("\n  "));
+    }
+    out
+}
+
 async fn verify(args: &VerifyArgs, context: &Context) -> Result<Exit, CommandError> {
-    let channel = args.connection.connect(context, "operator/ops").await?;
+    let channel = args.connection.connect(context, DEFAULT_CALLER).await?;
     let store = match args.store {
         None => "",
         Some(StoreKind::Fjall) => "fjall",

@@ -11,4 +11,4 @@ mod send;
 pub use line::{LineError, Lines};
 pub use read::{Found, Source, read};
 pub use resume::Resume;
-pub use send::{Sent, Tally, send};
+pub use send::{Sent, Tally, Target, send};

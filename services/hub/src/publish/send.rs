@@ -80,7 +80,7 @@ struct Pending {
 
 /// What is on its way: read, and not answered. At most [`IN_FLIGHT`] batches.
 struct Sending<'a, S> {
-    register: &'a str,
+    target: Target<'a>,
     found: mpsc::Receiver<Found>,
     pending: VecDeque<Pending>,
     /// Number of the last batch.
@@ -93,7 +93,16 @@ struct Sending<'a, S> {
     sent: S,
 }
 
-/// Publishes what `found` brings as changes of `register` and tells `sent` in order.
+/// What is published to.
+#[derive(Debug, Clone, Copy)]
+pub struct Target<'a> {
+    /// The register.
+    pub register: &'a str,
+    /// Its epoch, when it is stated anew; 0 for the present one.
+    pub epoch: u32,
+}
+
+/// Publishes what `found` brings as changes of a register and tells `sent` in order.
 ///
 /// A lost connection is tried again, at longer and longer intervals, about half a minute in all; what was not answered is
 /// sent again, and the hub knows what it has.
@@ -102,22 +111,22 @@ struct Sending<'a, S> {
 /// The hub did not answer or refused the stream; the input cannot be read further. What was told before is acknowledged.
 pub async fn send(
     channel: Channel,
-    register: &str,
+    target: Target<'_>,
     found: mpsc::Receiver<Found>,
     sent: impl FnMut(Sent) -> Result<(), CommandError>,
 ) -> Result<Tally, CommandError> {
-    send_patiently(channel, register, found, sent, &RETRY_WAITS_MS).await
+    send_patiently(channel, target, found, sent, &RETRY_WAITS_MS).await
 }
 
 async fn send_patiently(
     channel: Channel,
-    register: &str,
+    target: Target<'_>,
     found: mpsc::Receiver<Found>,
     sent: impl FnMut(Sent) -> Result<(), CommandError>,
     waits_ms: &[u64],
 ) -> Result<Tally, CommandError> {
     let mut sending = Sending {
-        register,
+        target,
         found,
         pending: VecDeque::new(),
         sequence: 0,
@@ -203,8 +212,8 @@ impl<S: FnMut(Sent) -> Result<(), CommandError>> Sending<'_, S> {
             Some(Found::Batch { changes, lines, reached }) => {
                 self.sequence += 1;
                 let published_at = Some(prost_types::Timestamp::from(SystemTime::now()));
-                let (sequence, register) = (self.sequence, self.register.to_owned());
-                let batch = Batch { sequence, register, published_at, changes, register_epoch: 0 };
+                let (sequence, register) = (self.sequence, self.target.register.to_owned());
+                let batch = Batch { sequence, register, published_at, changes, register_epoch: self.target.epoch };
                 self.pending.push_back(Pending { batch, lines, reached });
             }
             Some(Found::Broken(line)) => {
@@ -339,7 +348,9 @@ mod tests {
             lost += u32::from(matches!(sent, Sent::Lost { .. }));
             Ok(())
         };
-        let error = send_patiently(channel, "civil", found, count, &[1, 2, 3]).await.expect_err("nobody listens");
+        let error = send_patiently(channel, Target { register: "civil", epoch: 0 }, found, count, &[1, 2, 3])
+            .await
+            .expect_err("nobody listens");
         assert_eq!((error.exit, lost), (Exit::Unreachable, 3));
         assert!(error.what.ends_with("3 further tries failed") && error.what_to_do.contains("--resume"), "{error:?}");
     }

@@ -27,7 +27,7 @@ cache_bytes = 16777216
 
 pub struct Hub {
     pub dir: PathBuf,
-    endpoint: String,
+    pub endpoint: String,
     metrics: Option<String>,
     tiles: Option<String>,
     child: Child,

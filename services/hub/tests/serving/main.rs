@@ -18,6 +18,7 @@ mod raw;
 mod replay;
 mod review;
 mod start;
+mod switching;
 mod telemetry;
 mod views_trust;
 mod watch;

@@ -95,7 +95,7 @@ fn a_file_in_the_place_of_the_directory_is_named() {
 fn emptied_views_are_folded_again_and_the_log_says_so() {
     let dir = configured();
     assert_eq!(Hub::start(dir.path()).stop().code(), Some(0));
-    let views = dir.path().join("d/views");
+    let views = dir.path().join("d/views/1");
     for entry in std::fs::read_dir(&views).expect("views") {
         let path = entry.expect("an entry").path();
         if path.is_dir() {

@@ -121,7 +121,7 @@ impl Hub {
             origin: ORIGIN.into(),
             control: control.clone(),
             access: Arc::new(ArcSwap::from_pointee(policy())),
-            heads: store.reader(),
+            heads: view_store::Serving::new(store.reader()),
             folded: seen,
             limits,
             clock: system_clock(),

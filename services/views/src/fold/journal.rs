@@ -166,8 +166,8 @@ pub(crate) fn after(view: &View, number: u64) -> Result<Option<Vec<Batch>>, Fold
 }
 
 /// What a cursor must agree on beside positions: other rules or another model make other subjects.
-pub(crate) fn generation(model_epoch: u32) -> (u32, u32) {
-    (FOLD_VERSION, model_epoch)
+pub(crate) fn generation(basis: u32) -> (u32, u32) {
+    (FOLD_VERSION, basis)
 }
 
 #[cfg(test)]

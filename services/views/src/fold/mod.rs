@@ -20,8 +20,9 @@ mod tally;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
-use event_log::{EventLog, Locator, Logged};
+use event_log::{EventLog, Locator, Logged, StreamSet};
 use linkage::{EdgeChange, EdgeOutcome, Engine, OldRecord, RecordMentions, Reviewed};
+use projection::basis::Basis;
 use projection::head::{Applied, Change, Facts, Head, Linked, StoredVersion};
 use projection::mention::{LookupKey, ReadVersion};
 use projection::quality;
@@ -51,6 +52,7 @@ use prepare::{Body, PreparedEntry, read_body};
 pub(crate) use review::{REVIEW_KEY_BYTES, ReviewClass, ReviewRow};
 
 const TOTALS: &[u8] = b"totals";
+const BASIS: &[u8] = b"basis";
 
 /// What the views hold, counted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -133,11 +135,11 @@ pub struct Fold {
 }
 
 impl Fold {
-    /// Continues where the store's last batch ended.
+    /// Continues where the store's last batch ended. A fresh store is folded on `basis`; another keeps its own.
     ///
     /// # Errors
     /// [`FoldError`] when the store cannot be read.
-    pub fn resume(mut store: ViewStore, log: EventLog, secret: LogSecret) -> Result<Self, FoldError> {
+    pub fn resume(mut store: ViewStore, log: EventLog, secret: LogSecret, basis: Basis) -> Result<Self, FoldError> {
         restore_postings(&mut store)?;
         let committed = store.committed().clone();
         let positions = decode_positions(&committed.positions)?;
@@ -148,10 +150,21 @@ impl Fold {
         let view = store.reader().view()?;
         let totals = view.get(Table::Control, TOTALS)?.map_or(Ok(Totals::default()), |v| Totals::decode(&v))?;
         let counters = Counters::load(view.range(Table::Counter, Counters::range(), usize::MAX)?)?;
-        let control = load_control(&view, positions.get(Stream::Control, record::Partition(0)))?;
+        let kept = view.get(Table::Control, BASIS)?.map(|row| Basis::decode(&row)).transpose()?;
+        let fresh = kept.is_none();
+        let basis = kept.unwrap_or(basis);
+        let control = load_control(&view, positions.get(Stream::Control, record::Partition(0)), basis)?;
         let links = LinkCache::load(&view)?;
         let journal = Journal::load(&view)?;
         drop(view);
+        if fresh {
+            // At once, so that whoever opens it after a kill knows what it is folded with.
+            let mut txn = store.begin()?;
+            txn.put(Table::Control, BASIS, &control.basis().encode());
+            let mut w = Writer::new();
+            positions.encode(&mut w);
+            txn.commit(&w.finish(), &digest.to_bytes())?;
+        }
         let control = Arc::new(control);
         let shared_control = Arc::new(ArcSwap::new(Arc::clone(&control)));
         Ok(Self { store, log, secret, control, shared_control, digest, positions, totals, counters, links, journal })
@@ -165,6 +178,12 @@ impl Fold {
     /// What the control stream has decided as of the last committed batch, kept up to date for other threads.
     pub fn shared_control(&self) -> Arc<ArcSwap<ControlState>> {
         Arc::clone(&self.shared_control)
+    }
+
+    /// Keeps another handle up to date from here on, so that those who hold it need not know that the fold is another.
+    pub(crate) fn adopt(&mut self, shared: Arc<ArcSwap<ControlState>>) {
+        shared.store(Arc::clone(&self.control));
+        self.shared_control = shared;
     }
 
     /// The digest of all rows.
@@ -187,6 +206,14 @@ impl Fold {
         self.store.reader()
     }
 
+    pub(crate) fn log(&self) -> &EventLog {
+        &self.log
+    }
+
+    pub(crate) fn secret(&self) -> &LogSecret {
+        &self.secret
+    }
+
     /// The store's kind.
     pub fn store_kind(&self) -> view_store::StoreKind {
         self.store.kind()
@@ -198,6 +225,24 @@ impl Fold {
     /// [`FoldError::Store`].
     pub fn close(self) -> Result<(), FoldError> {
         Ok(self.store.close()?)
+    }
+
+    /// Folds what the log holds up to these positions and this fold does not.
+    ///
+    /// # Errors
+    /// As [`Fold::fold`], and when the log ends before them.
+    pub(crate) fn reach(&mut self, target: &Positions) -> Result<(), FoldError> {
+        let mut reader = self.log.reader(&self.positions, StreamSet::ALL_BUT_ACCESS)?;
+        let wanted = covered(target);
+        while !self.positions.covers_all(target) {
+            let mut batch = reader.next_batch(REACH_ENTRIES, REACH_BYTES)?;
+            if batch.entries.is_empty() {
+                return Err(FoldError::Positions);
+            }
+            batch.entries.retain(&wanted);
+            self.fold(batch.entries)?;
+        }
+        Ok(())
     }
 
     /// Folds entries in the order in which the log gave them, in one atomic batch. Entries that are folded already are left
@@ -267,8 +312,8 @@ pub(crate) fn decode_positions(bytes: &[u8]) -> Result<Positions, FoldError> {
 }
 
 /// The control entries that the store keeps (all but cuts), then the end that the positions name.
-fn load_control(view: &view_store::View, end: Index) -> Result<ControlState, FoldError> {
-    let mut state = ControlState::default();
+fn load_control(view: &view_store::View, end: Index, basis: Basis) -> Result<ControlState, FoldError> {
+    let mut state = ControlState::on(basis);
     let from = [ENTRY_KEY];
     for (key, value) in view.range(Table::Control, KeyRange::Prefix(&from), usize::MAX)? {
         let index: [u8; 8] = key[1..].try_into().map_err(|_| FoldError::Row("control"))?;
@@ -304,6 +349,9 @@ struct Step<'s, 't> {
 }
 
 const TRACES_MAX: usize = 64;
+/// A batch of [`Fold::reach`].
+const REACH_ENTRIES: usize = 4096;
+const REACH_BYTES: usize = 8 << 20;
 
 /// The upsert that is being folded, and what it says if that was read ahead.
 struct AtHand<'b> {
@@ -341,13 +389,13 @@ impl<'t> Step<'_, 't> {
             Effect::Void(reason) => {
                 tracing::warn!(position = %position, %reason, "a control entry is without effect");
             }
-            Effect::None | Effect::Contract(_) | Effect::Model | Effect::Decision { .. } => {}
+            Effect::None | Effect::Contract(_) | Effect::Model | Effect::Basis | Effect::Decision { .. } => {}
         }
         self.txn.put(Table::Control, &control_key(position.index), &logged.bytes);
         match effect {
             Effect::Contract(id) => self.contract_came(id),
             Effect::Decision { a, b, verdict } => self.decided(position.index, (a, b), verdict),
-            Effect::None | Effect::Model | Effect::Cut | Effect::Void(_) => Ok(()),
+            Effect::None | Effect::Model | Effect::Basis | Effect::Cut | Effect::Void(_) => Ok(()),
         }
     }
 
@@ -385,6 +433,10 @@ impl<'t> Step<'_, 't> {
         let body = entry.plain_body().map_err(|source| FoldError::Body { position, source })?;
         let envelope = Envelope::decode(body).map_err(|source| FoldError::Entry { position, source })?;
         self.folded.changes += 1;
+        let register = header.register.as_ref().ok_or(FoldError::Row("change without a register"))?;
+        if !self.control.counts(register, header.epoch, position.partition, position.index) {
+            return Ok(());
+        }
         if let Some(trace) = envelope.trace
             && self.folded.traces.len() < TRACES_MAX
         {
@@ -393,7 +445,7 @@ impl<'t> Step<'_, 't> {
         let before = self.head(header.record)?;
         let mut head = match &before {
             Some(head) => head.clone(),
-            None => Head::new(header.register.clone().ok_or(FoldError::Row("change without a register"))?),
+            None => Head::new(register.clone()),
         };
         match head.apply(&change(header, &envelope, logged)) {
             Applied::Duplicate => self.totals.duplicates += 1,
@@ -445,8 +497,7 @@ impl<'t> Step<'_, 't> {
         record: Pseudonym,
         at_hand: Option<&mut AtHand<'_>>,
     ) -> Result<(), FoldError> {
-        let epoch = self.control.register_epoch(&head.register);
-        let wanted = head.linkage_version(epoch).copied();
+        let wanted = head.linkage_version().copied();
         let same = match (&head.linked, &wanted) {
             (Linked::Out, None) => true,
             (Linked::In(facts), Some(v)) => facts.version == (v.row.epoch, v.row.version),

@@ -1,7 +1,8 @@
 //! One question's look at the views: one committed batch, the control state that belongs to it, and the times asked for.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use contract::{Contract, Facts};
@@ -44,6 +45,8 @@ pub(super) struct Session {
     pub(super) view: View,
     pub(super) control: Arc<ControlState>,
     pub(super) positions: Positions,
+    /// How often other views have taken over.
+    pub(super) takeovers: u64,
     /// The unit lists that were known at the time asked for.
     pub(super) units: Units,
     pub(super) now: Timestamp,
@@ -88,10 +91,14 @@ impl Session {
     /// Opens the last committed batch.
     pub(super) fn open(core: &Core, as_of: AsOf, now: Timestamp) -> Result<Self, Error> {
         let handle = &core.handle;
-        let view = handle.reader.view()?;
-        let positions = decode_positions(&view.committed().positions)?;
+        let (view, positions, control, takeovers) = {
+            let _steady = handle.taking_over.read().unwrap_or_else(PoisonError::into_inner);
+            let view = handle.reader.view()?;
+            let positions = decode_positions(&view.committed().positions)?;
+            let control = control_of(core, positions.get(Stream::Control, Partition(0)));
+            (view, positions, control, handle.takeovers.load(Ordering::Acquire))
+        };
         let end = positions.get(Stream::Control, Partition(0));
-        let control = control_of(core, end);
         let cut = match as_of.known_at {
             None => None,
             Some(at) => Some(cut_before(&handle.log, at, end)?),
@@ -104,6 +111,7 @@ impl Session {
             view,
             control,
             positions,
+            takeovers,
             units,
             now,
             valid_at: as_of.valid_at.unwrap_or(now),
@@ -241,8 +249,7 @@ impl Session {
         let mut in_force = Vec::new();
         for (record, mentions) in self.records(id)? {
             let head = self.head(record)?.ok_or(FoldError::Row("head"))?;
-            let epoch = self.control.register_epoch(&head.register);
-            let version = head.in_force(epoch, self.valid_at, |v| self.knew(record, v)).copied();
+            let version = head.in_force(self.valid_at, |v| self.knew(record, v)).copied();
             if let Some(version) = version.filter(|v| v.row.operation == Operation::Upsert as u8) {
                 in_force.push((record, version, head, mentions));
             }
@@ -309,11 +316,8 @@ impl Session {
 
     /// Every version of a record that was known, the one that linkage reads first, then newest first; at most `max`.
     pub(super) fn versions(&self, record: Pseudonym, head: &Head, max: usize) -> Vec<StoredVersion> {
-        let epoch = self.control.register_epoch(&head.register);
         let linked = head.facts().map(|f| f.version);
-        let upsert = |v: &&StoredVersion| {
-            v.row.epoch == epoch && v.row.operation == Operation::Upsert as u8 && self.knew(record, v)
-        };
+        let upsert = |v: &&StoredVersion| v.row.operation == Operation::Upsert as u8 && self.knew(record, v);
         let mut out: Vec<StoredVersion> = head.versions.iter().rev().filter(upsert).copied().collect();
         out.sort_by_key(|v| Some((v.row.epoch, v.row.version)) != linked);
         out.truncate(max);

@@ -4,7 +4,7 @@ use access::HubAction;
 use event_log::EventLog;
 use projection::FOLD_VERSION;
 use record::{Positions, Stream};
-use wire::query::GetStatusResponse;
+use wire::query::{GetStatusResponse, PreparedViews};
 
 use super::Core;
 use super::error::Error;
@@ -39,6 +39,15 @@ impl Core {
             parked: status.totals.waiting,
             fold_stopped: status.stopped.clone().unwrap_or_default(),
             rebuilding_because: status.rebuilding_because.clone().unwrap_or_default(),
+            basis: control.serving().to_string(),
+            switching_to: status.switching_to.as_ref().map_or_else(String::new, ToString::to_string),
+            prepared: handle.operator.prepared.borrow().as_ref().map(|prepared| PreparedViews {
+                basis: prepared.basis.to_string(),
+                entries: prepared.entries,
+                entries_total: prepared.of,
+                level: prepared.level,
+                failed: prepared.failed.clone().unwrap_or_default(),
+            }),
         })
     }
 }

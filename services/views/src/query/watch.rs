@@ -51,11 +51,19 @@ struct Question {
 /// Where a watcher is.
 enum At {
     /// It has everything up to this batch of the journal.
-    Batch(u64),
+    Batch(Mark),
     /// It is being told what changed up to the session's cut; then it is at that batch.
-    Telling { session: Arc<Session>, left: Vec<(MentionId, Touch)>, then: u64 },
+    Telling { session: Arc<Session>, left: Vec<(MentionId, Touch)>, then: Mark },
     /// It is being told everything at the session's cut, behind this mention.
-    Snapshot { session: Arc<Session>, behind: Option<MentionId>, then: u64 },
+    Snapshot { session: Arc<Session>, behind: Option<MentionId>, then: Mark },
+}
+
+/// A batch of a journal. Other views that take over have a journal of their own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Mark {
+    number: u64,
+    /// The session's [`Session::takeovers`].
+    takeovers: u64,
 }
 
 /// What comes next.
@@ -161,7 +169,7 @@ impl Core {
                     None => Ok((snapshot(session)?, Some("start"))),
                     Some((_, of)) if of != generation => Ok((snapshot(session)?, Some("cursor_of_another_model"))),
                     Some((positions, _)) => match locate(&session.view, &positions)? {
-                        Some(number) => Ok((At::Batch(number), None)),
+                        Some(number) => Ok((At::Batch(Mark { number, takeovers: session.takeovers }), None)),
                         None => Ok((snapshot(session)?, Some("cursor_forgotten"))),
                     },
                 }
@@ -175,14 +183,18 @@ impl Core {
 
     fn next(&self, question: &Question, at: At) -> Result<Next, Failure> {
         match at {
-            At::Batch(number) => {
+            At::Batch(mark) => {
                 let session = self.session()?;
-                let Some(batches) = after(&session.view, number)? else {
+                if session.takeovers != mark.takeovers {
+                    return Ok(Next::Reset("views_replaced", snapshot(session)?));
+                }
+                let Some(batches) = after(&session.view, mark.number)? else {
                     return Ok(Next::Reset("cursor_forgotten", snapshot(session)?));
                 };
-                let Some(then) = batches.last().map(|batch| batch.number) else {
-                    return Ok(Next::Nothing(At::Batch(number)));
+                let Some(number) = batches.last().map(|batch| batch.number) else {
+                    return Ok(Next::Nothing(At::Batch(mark)));
                 };
+                let then = Mark { number, ..mark };
                 let mut touched: BTreeMap<MentionId, Touch> = BTreeMap::new();
                 for (subject, touch) in batches.into_iter().flat_map(|batch| batch.touched) {
                     let known = touched.entry(subject).or_default();
@@ -204,7 +216,7 @@ impl Core {
         question: &Question,
         session: Arc<Session>,
         mut left: Vec<(MentionId, Touch)>,
-        then: u64,
+        then: Mark,
     ) -> Result<Next, Failure> {
         let permit = self.permit_watch(&question.asked, question.kind)?;
         let mut page = Page::new(&session, &permit, question.kind);
@@ -229,7 +241,7 @@ impl Core {
         question: &Question,
         session: Arc<Session>,
         mut behind: Option<MentionId>,
-        then: u64,
+        then: Mark,
     ) -> Result<Next, Failure> {
         let permit = self.permit_watch(&question.asked, question.kind)?;
         let mut page = Page::new(&session, &permit, question.kind);
@@ -339,8 +351,9 @@ fn snapshot(session: Session) -> Result<At, Error> {
 }
 
 /// The newest batch of the journal that the session sees.
-fn newest(session: &Session) -> Result<u64, Error> {
-    Ok(locate(&session.view, &session.positions)?.unwrap_or(0))
+fn newest(session: &Session) -> Result<Mark, Error> {
+    let number = locate(&session.view, &session.positions)?.unwrap_or(0);
+    Ok(Mark { number, takeovers: session.takeovers })
 }
 
 fn following(mention: MentionId) -> [u8; 17] {
@@ -350,7 +363,7 @@ fn following(mention: MentionId) -> [u8; 17] {
 }
 
 fn session_generation(session: &Session) -> (u32, u32) {
-    generation(session.control.model.as_ref().map_or(0, |m| m.model.epoch()))
+    generation(session.control.serving().number())
 }
 
 fn write_cursor(session: &Session) -> HashMap<String, u64> {

@@ -9,6 +9,7 @@ use bytes::Bytes;
 use contract::Contract;
 use event_log::{Append, Embedded, EventLog, LogOptions, PartitionCounts, StreamSet, Tuning};
 use nation::{Flaw, Nation, PublishedChange, TrueSubject};
+use projection::basis::Basis;
 use projection::mention::mention_id;
 use projection::units::{Unit, UnitList};
 use record::control::{Control, Order};
@@ -184,10 +185,15 @@ pub async fn append_to(log: &EventLog, partitions: u16, entries: Vec<Bytes>) {
 }
 
 pub fn open_fold(dir: &Path, store: StoreKind, log: &EventLog) -> Fold {
+    open_fold_on(dir, store, log, Basis::default())
+}
+
+/// A fold that a fresh store begins on a basis.
+pub fn open_fold_on(dir: &Path, store: StoreKind, log: &EventLog, basis: Basis) -> Fold {
     let options = Options { store, ..Options::default() };
     let expect = Expect { fold_version: projection::FOLD_VERSION, log_id: LOG_ID };
     let store = ViewStore::open(dir, options, expect).expect("the store opens").into_store();
-    Fold::resume(store, log.clone(), secret()).expect("the fold resumes")
+    Fold::resume(store, log.clone(), secret(), basis).expect("the fold resumes")
 }
 
 /// Folds what the log holds, in batches of at most `batch` entries, at most `stop_after` batches.

@@ -1,5 +1,6 @@
 //! `hub link`: which records are one entity.
 
+mod epoch;
 mod files;
 mod measure;
 
@@ -33,17 +34,20 @@ pub enum LinkCommand {
         after_help = "Examples:\n  hub link evaluate people.csv --id person_id --truth entity\n  hub link evaluate dataset3.csv --id rec_id --truth rec_id --truth-pattern '^rec-([0-9]+)-'"
     )]
     Evaluate(measure::EvaluateArgs),
+    /// Propose, compare and switch the linkage models of a hub
+    Epoch(epoch::EpochArgs),
 }
 
 /// Runs what was asked for.
 ///
 /// # Errors
-/// A file, the spec or the model is wrong, or the results cannot be written.
-pub fn run(args: &LinkArgs, context: &Context) -> Result<Exit, CommandError> {
+/// A file, the spec or the model is wrong, the results cannot be written, or a hub refused or did not answer.
+pub async fn run(args: &LinkArgs, context: &Context) -> Result<Exit, CommandError> {
     match &args.command {
         LinkCommand::Dedupe(args) => files::dedupe(args, context),
         LinkCommand::Match(args) => files::match_files(args, context),
         LinkCommand::Train(args) => files::train(args, context),
         LinkCommand::Evaluate(args) => measure::evaluate(args, context),
+        LinkCommand::Epoch(args) => epoch::run(args, context).await,
     }
 }

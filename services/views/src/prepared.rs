@@ -1,0 +1,335 @@
+//! Views that are folded beside those that serve: for a rebuild, another linkage model, a restated register.
+//!
+//! A thread of its own folds them from the log, at a share of the time, until they are level. Only the serving fold's thread
+//! lets them take over: it brings both to the same positions first, so that no position is ever answered from views that go
+//! back behind it.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc;
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use event_log::EventLog;
+use projection::basis::{Basis, BasisName};
+use projection::state::ControlState;
+use record::control::Control;
+use record::{Digest, Entry, Positions, Stream};
+use telemetry::told;
+use tokio::sync::{oneshot, watch};
+use view_store::{Expect, Options, View, ViewStore};
+
+use crate::fold::{Fed, Feed, FeedOptions, Fold, FoldError, Totals};
+use crate::runtime::StartError;
+
+/// Entries that prepared views may lack to be called level: the serving fold's thread folds them when it lets them take over.
+const LEVEL_ENTRIES: u64 = 4096;
+/// Entries of a batch: whoever takes the fold from its thread waits for one at most.
+const BATCH_ENTRIES: usize = 1024;
+const IDLE_WAIT: Duration = Duration::from_millis(100);
+
+/// How far prepared views are.
+#[derive(Debug, Clone)]
+pub struct PreparedStatus {
+    /// What they are folded with.
+    pub basis: BasisName,
+    /// Entries that they have folded.
+    pub entries: u64,
+    /// Entries that the log holds for them.
+    pub of: u64,
+    /// Whether they could take over.
+    pub level: bool,
+    /// What they hold.
+    pub totals: Totals,
+    /// Why they cannot be folded further.
+    pub failed: Option<String>,
+}
+
+/// Both views at the same positions.
+pub struct Aligned {
+    /// Those that serve.
+    pub serving: Side,
+    /// Those that are prepared.
+    pub prepared: Side,
+    /// How far both are.
+    pub positions: Positions,
+}
+
+/// One of two views.
+pub struct Side {
+    /// The rows.
+    pub view: View,
+    /// Their digest.
+    pub digest: Digest,
+    /// What they hold.
+    pub totals: Totals,
+    /// What they are folded with.
+    pub basis: BasisName,
+}
+
+impl Side {
+    pub(crate) fn of(fold: &Fold) -> Result<Self, FoldError> {
+        Ok(Self {
+            view: fold.reader().view()?,
+            digest: fold.digest().digest(),
+            totals: fold.totals(),
+            basis: fold.control().serving(),
+        })
+    }
+}
+
+/// Why an operator's command on prepared views was not done.
+#[derive(Debug, thiserror::Error)]
+pub enum PrepareError {
+    /// There are none.
+    #[error("no views are prepared: prepare them first")]
+    None,
+    /// There are others.
+    #[error("views on {0} are prepared already: let them take over, or discard them first")]
+    Other(BasisName),
+    /// They are not level yet.
+    #[error("the prepared views lack {0} entries: wait until they are level")]
+    Behind(u64),
+    /// They differ from those that serve.
+    #[error("the prepared views differ from those that serve: read the difference, then approve it")]
+    Different,
+    /// No earlier views are kept.
+    #[error("no views that served before are kept")]
+    NoPrevious,
+    /// The control stream knows no such basis.
+    #[error("the control stream has brought no {0}")]
+    Unknown(BasisName),
+    /// The disk or the log failed.
+    #[error("{0}")]
+    Failed(String),
+    /// The fold has stopped.
+    #[error("the fold has stopped")]
+    Stopped,
+}
+
+impl From<FoldError> for PrepareError {
+    fn from(error: FoldError) -> Self {
+        Self::Failed(told(&error))
+    }
+}
+
+impl From<StartError> for PrepareError {
+    fn from(error: StartError) -> Self {
+        Self::Failed(told(&error))
+    }
+}
+
+impl From<std::io::Error> for PrepareError {
+    fn from(error: std::io::Error) -> Self {
+        Self::Failed(told(&error))
+    }
+}
+
+pub(crate) type Reply<T> = oneshot::Sender<Result<T, PrepareError>>;
+
+/// What an operator asks of the fold's thread.
+pub(crate) enum Command {
+    Prepare { basis: BasisName, share: u8, reply: Reply<()> },
+    Previous { reply: Reply<BasisName> },
+    Compare { reply: Reply<Aligned> },
+    Switch { equal: bool, reply: Reply<(Digest, Digest)> },
+    Discard { previous: bool, reply: Reply<()> },
+}
+
+/// Asks the fold's thread. Cheap to clone.
+#[derive(Clone)]
+pub struct Operator {
+    pub(crate) commands: mpsc::Sender<Command>,
+    /// How far the prepared views are; `None` while there are none.
+    pub prepared: watch::Receiver<Option<PreparedStatus>>,
+}
+
+impl Operator {
+    async fn ask<T>(&self, command: impl FnOnce(Reply<T>) -> Command) -> Result<T, PrepareError> {
+        let (reply, answer) = oneshot::channel();
+        self.commands.send(command(reply)).map_err(|_| PrepareError::Stopped)?;
+        answer.await.map_err(|_| PrepareError::Stopped)?
+    }
+
+    /// Folds views on a basis beside those that serve, with `share` percent of a thread's time (1 to 100). Does nothing when
+    /// that is under way.
+    ///
+    /// # Errors
+    /// [`PrepareError`].
+    pub async fn prepare(&self, basis: BasisName, share: u8) -> Result<(), PrepareError> {
+        self.ask(|reply| Command::Prepare { basis, share, reply }).await
+    }
+
+    /// Prepares the views that served before, and tells their basis.
+    ///
+    /// # Errors
+    /// [`PrepareError`].
+    pub async fn previous(&self) -> Result<BasisName, PrepareError> {
+        self.ask(|reply| Command::Previous { reply }).await
+    }
+
+    /// Brings both views to the same positions and shows them.
+    ///
+    /// # Errors
+    /// [`PrepareError`].
+    pub async fn compare(&self) -> Result<Aligned, PrepareError> {
+        self.ask(|reply| Command::Compare { reply }).await
+    }
+
+    /// Lets the prepared views take over; with `equal` only when their digest is that of those that serve. Both digests, at
+    /// the same positions.
+    ///
+    /// # Errors
+    /// [`PrepareError`].
+    pub async fn switch(&self, equal: bool) -> Result<(Digest, Digest), PrepareError> {
+        self.ask(|reply| Command::Switch { equal, reply }).await
+    }
+
+    /// Removes the prepared views, or those that served before.
+    ///
+    /// # Errors
+    /// [`PrepareError`].
+    pub async fn discard(&self, previous: bool) -> Result<(), PrepareError> {
+        self.ask(|reply| Command::Discard { previous, reply }).await
+    }
+}
+
+/// Entries of a log, or of a fold, but for accesses.
+pub(crate) fn entries(positions: &Positions) -> u64 {
+    positions.iter().filter(|(stream, ..)| *stream != Stream::Access).map(|(.., end)| end.0).sum()
+}
+
+/// The thread that folds beside.
+pub(crate) struct Beside {
+    basis: BasisName,
+    status: watch::Receiver<PreparedStatus>,
+    stop: Arc<AtomicBool>,
+    thread: JoinHandle<Result<Fold, FoldError>>,
+}
+
+impl Beside {
+    /// Opens the store in `folder`, or a fresh one on `basis`, and folds it.
+    pub(crate) fn open(
+        folder: &Path,
+        (store, expect): (Options, Expect),
+        serving: &Fold,
+        basis: Basis,
+        share: u8,
+    ) -> Result<Self, StartError> {
+        let opened = match ViewStore::open(folder, store.clone(), expect) {
+            Ok(opened) => opened,
+            Err(error) if crate::runtime::may_rebuild(&error) => {
+                tracing::warn!(%error, "the prepared views are discarded and folded again");
+                ViewStore::discard(folder)?;
+                ViewStore::open(folder, store, expect)?
+            }
+            Err(error) => return Err(error.into()),
+        };
+        let fold = Fold::resume(opened.into_store(), serving.log().clone(), serving.secret().clone(), basis)?;
+        Ok(Self::start(fold, share)?)
+    }
+
+    pub(crate) fn start(fold: Fold, share: u8) -> Result<Self, FoldError> {
+        let basis = fold.control().serving();
+        let (told, status) = watch::channel(status_of(&fold, None));
+        let stop = Arc::new(AtomicBool::new(false));
+        let stopping = Arc::clone(&stop);
+        let run = move || run(fold, share.clamp(1, 100), &stopping, &told);
+        let thread = std::thread::Builder::new().name("fold-beside".into()).spawn(run).map_err(FoldError::Thread)?;
+        Ok(Self { basis, status, stop, thread })
+    }
+
+    pub(crate) fn basis(&self) -> &BasisName {
+        &self.basis
+    }
+
+    pub(crate) fn status(&self) -> PreparedStatus {
+        // Before its first model a fresh fold cannot name it.
+        PreparedStatus { basis: self.basis.clone(), ..self.status.borrow().clone() }
+    }
+
+    /// Ends after the batch under way, and gives the fold back.
+    pub(crate) fn freeze(self) -> Result<Fold, FoldError> {
+        self.stop.store(true, Ordering::Release);
+        self.thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+    }
+}
+
+fn status_of(fold: &Fold, failed: Option<String>) -> PreparedStatus {
+    let (entries, of) = (entries(fold.positions()), entries(&fold.log().ends()));
+    let level = failed.is_none() && of.saturating_sub(entries) <= LEVEL_ENTRIES;
+    PreparedStatus { basis: fold.control().serving(), entries, of, level, totals: fold.totals(), failed }
+}
+
+fn run(
+    mut fold: Fold,
+    share: u8,
+    stop: &AtomicBool,
+    status: &watch::Sender<PreparedStatus>,
+) -> Result<Fold, FoldError> {
+    let result = follow(&mut fold, share, stop, status);
+    if let Err(error) = result {
+        tracing::error!(error = %told(&error), "the prepared views cannot be folded further");
+        status.send_replace(status_of(&fold, Some(told(&error))));
+        return Err(error);
+    }
+    Ok(fold)
+}
+
+fn follow(
+    fold: &mut Fold,
+    share: u8,
+    stop: &AtomicBool,
+    status: &watch::Sender<PreparedStatus>,
+) -> Result<(), FoldError> {
+    let options = FeedOptions { entries_max: BATCH_ENTRIES, bytes_max: 8 << 20, follow: true };
+    let feed = Feed::start(fold, &fold.log().clone(), options, |_| true)?;
+    while !stop.load(Ordering::Acquire) {
+        match feed.next(IDLE_WAIT)? {
+            Fed::Batch(batch) => {
+                let begun = Instant::now();
+                fold.fold_prepared(batch)?;
+                status.send_replace(status_of(fold, None));
+                rest(begun.elapsed(), share, stop);
+            }
+            Fed::Idle => {
+                status.send_replace(status_of(fold, None));
+            }
+            Fed::End => return Err(FoldError::Thread(std::io::Error::other("it has ended"))),
+        }
+    }
+    Ok(())
+}
+
+/// Leaves the rest of the time to those who serve.
+fn rest(worked: Duration, share: u8, stop: &AtomicBool) {
+    let until = Instant::now() + worked * u32::from(100 - share) / u32::from(share);
+    while Instant::now() < until && !stop.load(Ordering::Acquire) {
+        std::thread::sleep(until.saturating_duration_since(Instant::now()).min(IDLE_WAIT));
+    }
+}
+
+/// What the control stream of a log wants views to be folded with: what a fresh store begins with.
+pub(crate) fn ordered_basis(log: &EventLog) -> Result<Basis, StartError> {
+    let mut state = ControlState::default();
+    let mut reader = log.reader(&Positions::new(), event_log::StreamSet::empty().with(Stream::Control))?;
+    loop {
+        let batch = reader.next_batch(1024, 8 << 20)?;
+        if batch.entries.is_empty() {
+            break;
+        }
+        for logged in batch.entries {
+            let position = logged.position;
+            let entry = Entry::decode(&logged.bytes).map_err(|source| FoldError::Entry { position, source })?;
+            let body = entry.plain_body().map_err(|source| FoldError::Body { position, source })?;
+            let control = Control::decode(body).map_err(|source| FoldError::Entry { position, source })?;
+            state.apply(position.index, entry.header.recorded_at, control);
+        }
+    }
+    let ordered = state.ordered();
+    if ordered == state.serving() {
+        return Ok(Basis::default());
+    }
+    Ok(state.basis_of(&ordered).unwrap_or_default())
+}
