@@ -25,6 +25,7 @@ mod fields;
 mod frequency;
 mod hash;
 mod keys;
+mod learn;
 mod level;
 mod memory;
 mod model;
@@ -49,6 +50,7 @@ pub use engine::{Decision, Engine, MentionInput, OldRecord, RecordMentions, Revi
 pub use fields::{Cadastral, ParcelFields, PersonFields};
 pub use hash::hash64;
 pub use keys::{KEYS_MAX, blocking_keys, personal_id_key};
+pub use learn::{LearnError, Learned, LearnedLevel, ROWS_MIN};
 pub use level::{Field, Level};
 pub use memory::MemoryState;
 pub use model::Model;

@@ -142,9 +142,29 @@ impl Model {
         self.threshold
     }
 
+    /// The prior odds of a pair, in 1/1024 bit.
+    pub fn prior(&self) -> i32 {
+        self.weight(Level::Prior)
+    }
+
     /// The bound K: a blocking key with more live nodes yields no candidates.
     pub fn key_nodes_max(&self) -> usize {
         self.key_nodes_max as usize
+    }
+
+    pub(crate) fn set_weight(&mut self, level: Level, bits: i32) {
+        self.weights[level as usize] = bits.clamp(-BITS_MAX, BITS_MAX);
+    }
+
+    /// Takes over the rarity of tokens in one place of a name; other tokens keep theirs, as far as the table takes them.
+    pub(crate) fn learn_names(&mut self, place: usize, counted: impl Iterator<Item = (Vec<u8>, i32)>) {
+        for (token, bits) in counted {
+            let tokens = &mut self.names[place].tokens;
+            if tokens.len() < TOKENS_MAX || tokens.contains_key(&token) {
+                tokens.insert(token, bits.clamp(0, BITS_MAX));
+            }
+        }
+        self.index = TokenIndex::of(&self.names);
     }
 
     pub(crate) fn weight(&self, level: Level) -> i32 {

@@ -8,6 +8,7 @@ pub mod decisions;
 pub mod difference;
 pub mod fold;
 mod generations;
+pub mod learn;
 pub mod mentions;
 pub mod prepared;
 pub mod query;

@@ -158,18 +158,58 @@ async fn decisions_move_subjects_and_undone_decisions_leave_no_trace_in_them() {
     assert_eq!((subjects(&fold), counters(&fold), fold.totals()), (before, counted, totals));
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn links_of_a_nation_are_precise_and_nearly_complete() {
-    let nation = nation_log(3000, 1);
-    let dir = tempdir().expect("a folder");
-    let log = log(&dir.path().join("log"));
+async fn log_of_nation(nation: &NationLog, dir: &std::path::Path) -> event_log::EventLog {
+    let log = log(&dir.join("log"));
     let mut entries = nation.prefix.clone();
     entries.push(nation.late_contract.clone());
     entries.extend(nation.changes.iter().map(|c| c.bytes.clone()));
     append(&log, entries).await;
+    log
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn links_of_a_nation_are_precise_and_nearly_complete() {
+    let nation = nation_log(3000, 1);
+    let dir = tempdir().expect("a folder");
+    let log = log_of_nation(&nation, dir.path()).await;
     let mut fold = open_fold(&dir.path().join("views"), StoreKind::Fjall, &log);
     fold_all(&mut fold, &log);
-    let subjects = subjects(&fold);
+    assert_links(&nation, &fold);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_model_that_is_learned_from_the_log_links_a_nation_as_well() {
+    let nation = nation_log(3000, 1);
+    let dir = tempdir().expect("a folder");
+    let log = log_of_nation(&nation, dir.path()).await;
+    let mut fold = open_fold(&dir.path().join("views"), StoreKind::Fjall, &log);
+    fold_all(&mut fold, &log);
+    let control = fold.control().clone();
+    let sample = |rows_max| {
+        let rows = views::learn::sample(&log, fold.positions(), &control, &secret(), rows_max, |_, _| true);
+        rows.expect("the log is sound").expect("it was not ended")
+    };
+    assert!(sample(2_000).len() <= 2_000, "a sample is bounded");
+    let mut rows = sample(100_000);
+    let known = control.model.as_ref().expect("a model");
+    let learned = known.model.learn(&rows).expect("a nation tells enough");
+    rows.reverse();
+    let again = known.model.learn(&rows).expect("a nation tells enough");
+    assert_eq!(learned.model.hash(), again.model.hash(), "the order of rows does not matter");
+    assert!(learned.levels.iter().filter(|level| level.kept.is_empty()).count() > 10, "{learned:?}");
+    let model = std::sync::Arc::new(learned.model.with_epoch(2));
+    let basis = projection::basis::Basis {
+        model: Some(projection::basis::KnownModel { model, ..known.clone() }),
+        registers: BTreeMap::new(),
+    };
+    let mut fold = open_fold_on(&dir.path().join("other"), StoreKind::Fjall, &log, basis);
+    fold_all(&mut fold, &log);
+    assert_eq!(fold.control().serving().model, 2);
+    assert_links(&nation, &fold);
+}
+
+fn assert_links(nation: &NationLog, fold: &views::fold::Fold) {
+    let subjects = subjects(fold);
     let truth: BTreeMap<MentionId, nation::TrueSubject> =
         nation.changes.iter().filter(|c| c.live).flat_map(|c| c.truth.iter().copied()).collect();
     assert_eq!(truth.keys().collect::<Vec<_>>(), subjects.keys().collect::<Vec<_>>(), "live mentions");

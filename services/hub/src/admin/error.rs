@@ -74,6 +74,8 @@ pub(super) enum Error {
         "{removed} of {before} records would go, more than {allowed}%: read the difference, then confirm or raise the share"
     )]
     MuchGoes { removed: u64, before: u64, allowed: u64 },
+    #[error("nothing can be learned: {0}")]
+    Learn(linkage::LearnError),
     #[error("no linkage model was ever switched: there is none to go back to")]
     NeverSwitched,
     #[error("the linkage model cannot be used: {0}")]
@@ -150,6 +152,7 @@ impl Error {
             Self::NotPrepared(_) => "not_prepared",
             Self::OtherBasis(_) => "other_basis",
             Self::MuchGoes { .. } => "much_removed",
+            Self::Learn(_) => "nothing_to_learn",
             Self::NeverSwitched => "never_switched",
             Self::Model(_) => "model_invalid",
             Self::Busy => "verification_running",
@@ -191,6 +194,7 @@ impl Error {
             | Self::NotPrepared(_)
             | Self::OtherBasis(_)
             | Self::NeverSwitched
+            | Self::Learn(_)
             | Self::MuchGoes { .. } => Code::FailedPrecondition,
             Self::UnknownRegister(_) | Self::UnknownMention(_) => Code::NotFound,
             Self::Busy => Code::ResourceExhausted,
@@ -257,6 +261,7 @@ impl From<Error> for Status {
             | Error::NotPrepared(_)
             | Error::OtherBasis(_)
             | Error::NeverSwitched
+            | Error::Learn(_)
             | Error::MuchGoes { .. }
             | Error::Verification(_)
             | Error::Void { .. }

@@ -32,10 +32,10 @@ use wire::admin::{
     AbortRedoRequest, AbortRedoResponse, CommitRedoRequest, CommitRedoResponse, CompareViewsRequest, DecideRequest,
     DecideResponse, DiscardViewsRequest, DiscardViewsResponse, GetContractRequest, GetContractResponse,
     GetPolicyRequest, GetPolicyResponse, GetProceduresRequest, GetProceduresResponse, ImportUnitsRequest,
-    ImportUnitsResponse, ListContractsRequest, ListContractsResponse, ListDecisionsRequest, ListDecisionsResponse,
-    ListModelsRequest, ListModelsResponse, ListUnitsRequest, ListUnitsResponse, OpenRedoRequest, OpenRedoResponse,
-    PrepareViewsRequest, ProposeModelRequest, ProposeModelResponse, PutPolicyRequest, PutPolicyResponse,
-    PutProceduresRequest, PutProceduresResponse, RegisterContractRequest, RegisterContractResponse,
+    ImportUnitsResponse, LearnModelRequest, ListContractsRequest, ListContractsResponse, ListDecisionsRequest,
+    ListDecisionsResponse, ListModelsRequest, ListModelsResponse, ListUnitsRequest, ListUnitsResponse, OpenRedoRequest,
+    OpenRedoResponse, PrepareViewsRequest, ProposeModelRequest, ProposeModelResponse, PutPolicyRequest,
+    PutPolicyResponse, PutProceduresRequest, PutProceduresResponse, RegisterContractRequest, RegisterContractResponse,
     ReplaceViewsRequest, ReplaceViewsResponse, SwitchModelRequest, SwitchModelResponse, VerifyViewsRequest,
 };
 
@@ -170,6 +170,14 @@ impl AdminService for Admin {
     type VerifyViewsStream = verify::Responses;
     type PrepareViewsStream = views::Preparing;
     type CompareViewsStream = views::Comparing;
+    type LearnModelStream = models::Learning;
+
+    async fn learn_model(
+        &self,
+        request: Request<LearnModelRequest>,
+    ) -> Result<Response<Self::LearnModelStream>, Status> {
+        Ok(Response::new(models::learn(&self.0, request)?))
+    }
 
     async fn prepare_views(
         &self,

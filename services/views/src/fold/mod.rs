@@ -48,6 +48,7 @@ pub use links::decode_node;
 use links::{LinkCache, StoreLinks};
 pub(crate) use links::{MentionRow, decode_member};
 pub use prepare::Prepared;
+pub(crate) use prepare::read_change;
 use prepare::{Body, PreparedEntry, read_body};
 pub(crate) use review::{REVIEW_KEY_BYTES, ReviewClass, ReviewRow};
 

@@ -102,3 +102,22 @@ pub(super) fn read_body(
     // Why it cannot be read is found again from the entry by whoever asks; the fold needs to know only that.
     mention::read(&reading, &version_body).map_err(|_| Linked::Unreadable { version })
 }
+
+/// The rows of an upsert's mentions as linkage reads them; none of one that cannot be read by its contract.
+///
+/// # Errors
+/// The entry is damaged.
+pub(crate) fn read_change(
+    control: &ControlState,
+    secret: &LogSecret,
+    entry: &Entry<'_>,
+    position: record::Position,
+) -> Result<Vec<linkage::FeatureRow>, FoldError> {
+    let Some(register) = &entry.header.register else { return Ok(Vec::new()) };
+    let body = entry.plain_body().map_err(|source| FoldError::Body { position, source })?;
+    let envelope = Envelope::decode(body).map_err(|source| FoldError::Entry { position, source })?;
+    let body = Body { header: &entry.header, envelope };
+    let read = read_body(control, secret, register, entry.header.record, &body);
+    // What cannot be read is told where it stands; a sample goes without it.
+    Ok(read.map(|read| read.inputs.iter().map(|input| input.row).collect()).unwrap_or_default())
+}

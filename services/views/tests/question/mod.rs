@@ -23,7 +23,7 @@ use tonic_types::StatusExt as _;
 use view_store::{Options as StoreOptions, StoreKind};
 use views::access_log::{AccessLog, AccessLogOptions, AccessLogTask};
 use views::query::{Options, Query};
-use views::runtime::{Views, ViewsHandle, ViewsOptions};
+use views::runtime::{Views, ViewsOptions};
 use wire::query::get_subject_response::Result as Found;
 use wire::query::query_service_server::QueryService as _;
 use wire::query::subject_key::Key;
@@ -206,7 +206,9 @@ impl Hub {
     /// A service that believes the views to be folded as far as `folded` says, and waits for no more than `wait_max`.
     pub fn query_over(&self, folded: watch::Receiver<Positions>, wait_max: Duration) -> Query {
         let options = Options { wait_max, ..Options::new(Arc::new(now), "1.0.0", Metrics::disabled()) };
-        Query::new(ViewsHandle { folded, ..self.views.handle.clone() }, self.access_log.clone(), options)
+        let mut handle = self.views.handle.clone();
+        handle.folded = folded;
+        Query::new(handle, self.access_log.clone(), options)
     }
 
     /// Appends changes and returns their places.

@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand};
 use wire::admin::admin_service_client::AdminServiceClient;
 use wire::admin::{
-    LinkageModel, ListModelsRequest, PrepareViewsRequest, ProposeModelRequest, SwitchModelRequest, SwitchModelResponse,
+    LearnModelRequest, LearnedModel, LinkageModel, ListModelsRequest, PrepareViewsRequest, ProposeModelRequest,
+    SwitchModelRequest, SwitchModelResponse,
 };
 
 use crate::answers::as_json;
@@ -14,6 +15,7 @@ use crate::connection::ConnectionArgs;
 use crate::context::Context;
 use crate::error::{CommandError, Exit};
 use crate::output::Table;
+use crate::progress::Progress;
 
 const DEFAULT_CALLER: &str = "operator/ops";
 
@@ -31,6 +33,11 @@ pub enum EpochCommand {
     /// Show the models that the log holds
     #[command(after_help = "Example:\n  hub link epoch list")]
     List(ConnectionArgs),
+    /// Learn a model from a sample of the hub's log, without labels, beginning with the one that serves
+    #[command(
+        after_help = "Example:\n  hub link epoch train -o model.bin\n  hub link epoch propose model.bin --reason 'learned from the records of October'\n  hub link epoch diff 2"
+    )]
+    Train(TrainArgs),
     /// Bring a model into the log as the next epoch; it links nothing yet
     #[command(
         after_help = "Example:\n  hub link epoch propose model.bin --reason 'learned from the records of October'"
@@ -49,10 +56,24 @@ pub enum EpochCommand {
     Rollback(RollbackArgs),
 }
 
+/// Arguments of `hub link epoch train`.
+#[derive(Debug, Clone, Args)]
+pub struct TrainArgs {
+    /// Where the model is written
+    #[arg(short, long, value_name = "FILE", default_value = "model.bin")]
+    pub out: PathBuf,
+    /// Mentions that are learned from
+    #[arg(long, value_name = "COUNT", default_value_t = 200_000, value_parser = clap::value_parser!(u32).range(1_000..=2_000_000))]
+    pub mentions: u32,
+    /// Which hub, and as whom; by default as operator/ops.
+    #[command(flatten)]
+    pub connection: ConnectionArgs,
+}
+
 /// Arguments of `hub link epoch propose`.
 #[derive(Debug, Clone, Args)]
 pub struct ProposeArgs {
-    /// The model, as 'hub link learn' writes it
+    /// The model, as 'hub link epoch train' writes it
     #[arg(value_name = "FILE")]
     pub model: PathBuf,
     /// Unit lists that linkage normalises with, by version; those of the model in force when absent
@@ -121,6 +142,7 @@ pub async fn run(args: &EpochArgs, context: &Context) -> Result<Exit, CommandErr
                 .output
                 .show(&as_json("hub.admin.v1.ListModelsResponse", &listed), || models_text(&listed.models))?;
         }
+        EpochCommand::Train(args) => train(args, context).await?,
         EpochCommand::Propose(args) => propose(args, context).await?,
         EpochCommand::Diff(args) => {
             let channel = args.connection.connect(context, DEFAULT_CALLER).await?;
@@ -154,6 +176,54 @@ fn show(done: &SwitchModelResponse, context: &Context) -> Result<(), CommandErro
         };
         format!("model {} instead of {}: {when}\n", done.after, done.before)
     })
+}
+
+async fn train(args: &TrainArgs, context: &Context) -> Result<(), CommandError> {
+    let channel = args.connection.connect(context, DEFAULT_CALLER).await?;
+    let request = LearnModelRequest { mentions: args.mentions };
+    let mut answers = AdminServiceClient::new(channel).learn_model(request).await?.into_inner();
+    let progress = Progress::new("read", "entries", None, context.output.is_json());
+    let mut learned = None;
+    while let Some(answer) = answers.message().await? {
+        if answer.entries_total > 0 {
+            progress.total(answer.entries_total);
+            progress.set(answer.entries);
+        }
+        learned = answer.model.or(learned);
+    }
+    progress.finish();
+    let learned =
+        learned.ok_or_else(|| CommandError::failed("the hub ended before a model was learned", "see the hub's log"))?;
+    std::fs::write(&args.out, &learned.model).map_err(|error| {
+        CommandError::failed(format!("cannot write {}: {error}", args.out.display()), "name another file with --out")
+    })?;
+    context.output.show(&as_json("hub.admin.v1.LearnedModel", &learned), || learned_text(&learned, args))
+}
+
+fn learned_text(learned: &LearnedModel, args: &TrainArgs) -> String {
+    let mut table = Table::new(["field", "level", "m", "u", "before", "bits", ""]);
+    for level in &learned.levels {
+        table.row([
+            level.field.clone(),
+            level.level.clone(),
+            format!("{:.4}", level.m),
+            format!("{:.6}", level.u),
+            format!("{:+.2}", level.before_bits),
+            format!("{:+.2}", level.bits),
+            level.kept.clone(),
+        ]);
+    }
+    format!(
+        "{} mentions, {} pairs, {:.0} expected matches, {} rounds, prior {:+.2} bits (was {:+.2})\n\n{}\n{} is written: 'hub link epoch propose' brings it into the log\n",
+        learned.mentions,
+        learned.blocked_pairs,
+        learned.matches,
+        learned.rounds,
+        learned.prior_bits,
+        learned.prior_before_bits,
+        table.text(),
+        args.out.display()
+    )
 }
 
 async fn propose(args: &ProposeArgs, context: &Context) -> Result<(), CommandError> {
