@@ -117,7 +117,7 @@ fn told(view: &View, row: &DecisionRow) -> Result<Decided, FoldError> {
     })
 }
 
-fn effect(view: &View, row: &DecisionRow) -> Result<Effect, FoldError> {
+pub(crate) fn effect(view: &View, row: &DecisionRow) -> Result<Effect, FoldError> {
     if row.undone {
         return Ok(Effect::Undone);
     }

@@ -12,6 +12,7 @@ pub mod learn;
 pub mod mentions;
 pub mod prepared;
 pub mod query;
+pub mod rows;
 pub mod runtime;
 mod switching;
 pub mod verify;

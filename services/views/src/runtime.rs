@@ -7,7 +7,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use access::{Access, PolicyDocument, ProcedureSet};
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, ArcSwapOption};
 use event_log::{EventLog, StreamSet};
 use projection::FOLD_VERSION;
 use projection::basis::{Basis, BasisName};
@@ -20,6 +20,7 @@ use view_store::{Expect, OpenError, Opened, Options, Serving, ViewStore};
 use crate::fold::{Fed, Feed, FeedOptions, Fold, FoldError, Folded, Totals};
 use crate::generations::Generations;
 use crate::prepared::{Beside, Command, Operator, PreparedStatus, entries, ordered_basis};
+use crate::rows::Checked;
 
 /// How the views are kept and folded.
 #[derive(Debug, Clone)]
@@ -108,6 +109,8 @@ pub struct ViewsHandle {
     pub folded: watch::Receiver<Positions>,
     /// Which store.
     pub store: view_store::StoreKind,
+    /// What the last look at the rows found.
+    pub checked: Arc<ArcSwapOption<Checked>>,
     /// For preparing other views.
     pub operator: Operator,
     /// Held to write while other views take over: rows and control state belong together.
@@ -117,6 +120,15 @@ pub struct ViewsHandle {
 }
 
 impl ViewsHandle {
+    /// The last committed batch of the store that serves, with the control state of its basis.
+    ///
+    /// # Errors
+    /// [`FoldError::Store`].
+    pub fn view(&self) -> Result<(view_store::View, Arc<ControlState>), FoldError> {
+        let _steady = self.taking_over.read().unwrap_or_else(PoisonError::into_inner);
+        Ok((self.reader.view()?, self.control.load_full()))
+    }
+
     /// The last batch with the control state that it was folded under.
     pub fn as_folded(&self) -> (Arc<FoldStatus>, Arc<ControlState>) {
         let _steady = self.taking_over.read().unwrap_or_else(PoisonError::into_inner);
@@ -168,6 +180,7 @@ impl Views {
             status,
             folded,
             store: fold.store_kind(),
+            checked: Arc::new(ArcSwapOption::empty()),
             operator: Operator { commands, prepared },
             taking_over: Arc::clone(&taking_over),
             takeovers: Arc::clone(&takeovers),

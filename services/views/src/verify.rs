@@ -1,4 +1,5 @@
-//! Live = replayed: the log is folded from scratch beside the live views, and the digests are compared.
+//! Live = replayed: the log is folded from scratch beside the live views, the digests are compared, and with them the rows that the
+//! live store gives back.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -7,11 +8,12 @@ use std::time::{Duration, Instant};
 use event_log::EventLog;
 use projection::FOLD_VERSION;
 use projection::basis::Basis;
-use record::{Digest, LogSecret, Positions, Stream};
-use view_store::{Expect, Options, StoreKind, ViewStore};
+use record::{Digest, LogSecret, LtHash, Positions, Stream};
+use view_store::{Expect, Options, StoreKind, View, ViewStore};
 
-use crate::fold::{Fed, Feed, FeedOptions, Fold, Totals, covered};
-use crate::runtime::StartError;
+use crate::fold::{Fed, Feed, FeedOptions, Fold, FoldError, Totals, covered, decode_positions};
+use crate::rows::{self, Differs, RowName};
+use crate::runtime::{StartError, ViewsHandle};
 
 /// What a verification found.
 #[derive(Debug, Clone)]
@@ -20,6 +22,10 @@ pub struct Verification {
     pub live: Digest,
     /// The digest of the fold from scratch at the same positions.
     pub replay: Digest,
+    /// The digest of the live rows as they were read again.
+    pub rows: Digest,
+    /// Rows that differ, when any do; at most [`DIFFERENCES_MAX`].
+    pub differences: Vec<(RowName, Differs)>,
     /// Entries folded.
     pub entries: u64,
     /// How long it took.
@@ -29,21 +35,43 @@ pub struct Verification {
 }
 
 impl Verification {
-    /// Whether the two are equal.
+    /// Whether all three are equal.
     pub fn equal(&self) -> bool {
-        self.live == self.replay
+        self.live == self.replay && self.live == self.rows
     }
 }
 
+/// Rows that are named.
+pub const DIFFERENCES_MAX: usize = 100;
+
 /// What is verified: views at one cut.
-#[derive(Debug, Clone)]
 pub struct Claim {
-    /// How far they are folded.
-    pub positions: Positions,
-    /// Their digest there.
-    pub digest: Digest,
-    /// What they are folded with.
-    pub basis: Basis,
+    view: View,
+    positions: Positions,
+    digest: Digest,
+    basis: Basis,
+}
+
+impl Claim {
+    /// The views as they serve.
+    ///
+    /// # Errors
+    /// [`FoldError`] when the store cannot be read.
+    pub fn of(handle: &ViewsHandle) -> Result<Self, FoldError> {
+        let (view, control) = handle.view()?;
+        let committed = view.committed();
+        let positions = decode_positions(&committed.positions)?;
+        let digest = digest_of(&view)?;
+        Ok(Self { view, positions, digest, basis: control.basis().clone() })
+    }
+}
+
+/// The digest that a view's batch committed.
+pub(crate) fn digest_of(view: &View) -> Result<Digest, FoldError> {
+    match view.committed().digest.as_slice() {
+        [] => Ok(LtHash::default().digest()),
+        bytes => Ok(LtHash::from_bytes(bytes)?.digest()),
+    }
 }
 
 /// Folds the log up to the claim's positions into a scratch store under `scratch` and compares. The scratch store is
@@ -88,7 +116,20 @@ pub fn verify(
         }
     }
     let (replay, totals) = (fold.digest().digest(), fold.totals());
+    let elapsed = begin.elapsed();
+    let sums = rows::sums(&claim.view, |_| progress(entries, total))?;
+    let Some(live) = sums else {
+        drop(fold);
+        ViewStore::discard(scratch)?;
+        return Ok(None);
+    };
+    let mut differences = Vec::new();
+    if replay != claim.digest || live.digest() != claim.digest {
+        let replayed = fold.reader().view().map_err(FoldError::from)?;
+        let theirs = rows::sums(&replayed, |_| true)?.expect("nothing ends it");
+        differences = rows::differences((&claim.view, &live), (&replayed, &theirs), DIFFERENCES_MAX)?;
+    }
     drop(fold);
     ViewStore::discard(scratch)?;
-    Ok(Some(Verification { live: claim.digest, replay, entries, elapsed: begin.elapsed(), totals }))
+    Ok(Some(Verification { live: claim.digest, replay, rows: live.digest(), differences, entries, elapsed, totals }))
 }

@@ -99,6 +99,10 @@ async fn fold_in_order(nation: &NationLog, entries: Vec<Bytes>, store: StoreKind
         subjects: subjects(&fold),
         counters: counters(&fold),
     };
+    let view = fold.reader().view().expect("a view");
+    let read = views::rows::sums(&view, |_| true).expect("sound rows").expect("nothing ends it");
+    assert_eq!(read.digest().to_string(), outcome.digest, "the rows of the store are what the digest is the sum of");
+    drop(view);
     fold.close().expect("the store closes");
     log.close().await;
     outcome

@@ -51,8 +51,10 @@ type Answer = Result<VerifyViewsResponse, Status>;
 /// `None` when it was ended early.
 fn run(inner: &Inner, store: StoreKind, sender: &mpsc::Sender<Answer>) -> Option<Result<VerifyViewsResponse, Error>> {
     // Positions and digest of one batch: they belong together.
-    let (live, control) = inner.handle.as_folded();
-    let claim = Claim { positions: live.positions.clone(), digest: live.digest, basis: control.basis().clone() };
+    let claim = match Claim::of(&inner.handle) {
+        Ok(claim) => claim,
+        Err(error) => return Some(Err(error.into())),
+    };
     let mut told_at = Instant::now();
     let progress = |entries, entries_total| {
         if told_at.elapsed() >= PROGRESS {
@@ -82,6 +84,8 @@ fn answer(verified: &Verified) -> VerifyViewsResponse {
         equal: verified.equal(),
         live_digest: live,
         replay_digest: replay,
+        rows_digest: verified.rows.to_string(),
+        differences: verified.differences.iter().map(|(name, differs)| format!("{name}: {}", differs.text())).collect(),
         entries: verified.entries,
         seconds: verified.elapsed.as_secs_f64(),
     };

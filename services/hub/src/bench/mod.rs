@@ -122,11 +122,9 @@ async fn fold_alone(hub: &Server) -> Result<f64, CommandError> {
     let scratch = tempfile::tempdir().map_err(|error| {
         CommandError::failed(format!("no temporary directory: {error}"), "set TMPDIR to a writable place")
     })?;
-    let (status, control) = handle.as_folded();
     let verified = tokio::task::spawn_blocking(move || {
         let dir = scratch.path().join("views");
-        let (positions, digest) = (status.positions.clone(), status.digest);
-        let claim = views::verify::Claim { positions, digest, basis: control.basis().clone() };
+        let claim = views::verify::Claim::of(&handle)?;
         views::verify::verify(&handle.log, &handle.secret, &claim, &dir, handle.store, |_, _| true)
     });
     let verified = verified.await.map_err(|error| CommandError::failed(error.to_string(), "run with -v to see why"))?;

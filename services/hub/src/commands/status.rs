@@ -29,6 +29,16 @@ pub async fn run(args: &StatusArgs, context: &Context) -> Result<Exit, CommandEr
     Ok(Exit::Ok)
 }
 
+fn rows(status: &GetStatusResponse) -> String {
+    match &status.rows_checked {
+        None => "not looked through yet".to_owned(),
+        Some(looked) if looked.wrong.is_empty() => {
+            format!("{} as they were folded, {}", looked.rows, time_of(looked.at.as_ref()))
+        }
+        Some(looked) => format!("WRONG: {}, {}", looked.wrong, time_of(looked.at.as_ref())),
+    }
+}
+
 fn prepared(status: &GetStatusResponse) -> String {
     let ordered = if status.switching_to.is_empty() { "" } else { ", as ordered" };
     match &status.prepared {
@@ -70,6 +80,7 @@ fn told(status: &GetStatusResponse) -> String {
         ("fold version", status.fold_version.to_string()),
         ("views on", status.basis.clone()),
         ("prepared", prepared(status)),
+        ("rows", rows(status)),
         ("last cut", time_of(status.last_cut.as_ref())),
         ("contracts", contracts.join(", ")),
     ];

@@ -320,7 +320,12 @@ async fn verify(args: &VerifyArgs, context: &Context) -> Result<Exit, CommandErr
     context.output.show(&as_json("hub.admin.v1.Verification", &result), || {
         let verdict = if result.equal { context.output.good("equal") } else { context.output.bad("DIFFERENT") };
         let (live, replay) = (&result.live_digest, &result.replay_digest);
-        format!("live    {live}\nreplay  {replay}\n{verdict}: {} entries in {:.1} s\n", result.entries, result.seconds)
+        let rows: String = result.differences.iter().map(|row| format!("  {row}\n")).collect();
+        let repair = if result.equal { "" } else { "\n'hub views rebuild' folds them anew from the log\n" };
+        format!(
+            "live    {live}\nrows    {}\nreplay  {replay}\n{verdict}: {} entries in {:.1} s\n{rows}{repair}",
+            result.rows_digest, result.entries, result.seconds
+        )
     })?;
     Ok(if result.equal { Exit::Ok } else { Exit::Failed })
 }

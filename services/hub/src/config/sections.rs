@@ -115,6 +115,8 @@ section! {
         cache_bytes: u64 = 256 << 20, whole(8 * MIB, 1024 * GIB, "bytes");
         /// Most records that the fold commits together.
         batch_records: u32 = 4_096, whole(1, 65_536, "records");
+        /// How often all rows of the views are read again, slowly, and compared with their digest.
+        check_interval_s: u32 = 3_600, whole(1, 31_536_000, "seconds");
     }
 }
 

@@ -1,7 +1,7 @@
-//! What goes on beside requests: health, and the retention of access entries.
+//! What goes on beside requests: health, looking through the views, and the retention of access entries.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use event_log::EventLog;
 use record::Timestamp;
@@ -9,7 +9,8 @@ use telemetry::Readiness;
 use tokio::sync::watch;
 use tonic_health::ServingStatus;
 use tonic_health::server::HealthReporter;
-use views::runtime::FoldStatus;
+use views::rows;
+use views::runtime::{FoldStatus, ViewsHandle};
 
 use crate::error::told;
 
@@ -69,6 +70,45 @@ fn fold_stopped(fold: &mut watch::Receiver<Arc<FoldStatus>>) -> bool {
 async fn tell(health: &HealthReporter, status: ServingStatus) {
     for service in SERVICES {
         health.set_service_status(service, status).await;
+    }
+}
+
+/// Of the time, this part is spent on looking through the views.
+const LOOKING_SHARE: u32 = 10;
+
+/// Reads all rows of the views again and again, and tells when they are not what their digest says.
+pub(super) async fn check_rows(handle: ViewsHandle, interval: Duration, mut stopping: watch::Receiver<bool>) {
+    let mut was_wrong = false;
+    loop {
+        tokio::select! {
+            () = tokio::time::sleep(interval) => {}
+            _ = stopping.wait_for(|stopping| *stopping) => return,
+        }
+        let (looked_at, stop) = (handle.clone(), stopping.clone());
+        let looked = tokio::task::spawn_blocking(move || {
+            let mut begun = Instant::now();
+            rows::check(&looked_at, (ingest::system_clock())(), |_| {
+                std::thread::sleep((begun.elapsed() * (LOOKING_SHARE - 1)).min(Duration::from_secs(1)));
+                begun = Instant::now();
+                !*stop.borrow()
+            })
+        });
+        match looked.await {
+            Ok(Some(checked)) => {
+                match &checked.wrong {
+                    Some(wrong) => tracing::error!(
+                        wrong,
+                        "the views are not what was folded: 'hub views verify' names the rows, 'hub views rebuild' folds them anew"
+                    ),
+                    None if was_wrong => tracing::info!(rows = checked.rows, "the views are what was folded again"),
+                    None => tracing::debug!(rows = checked.rows, "the views are what was folded"),
+                }
+                was_wrong = checked.wrong.is_some();
+                handle.checked.store(Some(Arc::new(checked)));
+            }
+            Ok(None) => return,
+            Err(panic) => tracing::error!(%panic, "looking through the views ended in a panic"),
+        }
     }
 }
 

@@ -38,7 +38,7 @@ use crate::error::{CommandError, told};
 use crate::listening::listen;
 use crate::protos;
 
-use background::{retain, tell_health};
+use background::{check_rows, retain, tell_health};
 
 /// Requests of one connection that run at the same time; further ones wait.
 const STREAMS_MAX: u32 = 256;
@@ -123,6 +123,11 @@ pub async fn start(config: &Config, telemetry: &Guard, unit_lists: Vec<UnitList>
             telemetry.readiness().clone(),
             ingest.writable(),
             handle.status.clone(),
+            stopping.subscribe(),
+        )),
+        tokio::spawn(check_rows(
+            handle.clone(),
+            Duration::from_secs(u64::from(config.store.check_interval_s)),
             stopping.subscribe(),
         )),
         tokio::spawn(retain(log.clone(), config.log.access_retention_days, stopping.subscribe())),

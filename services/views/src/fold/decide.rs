@@ -83,7 +83,7 @@ fn effect_row(order: u64, effect: u8) -> Vec<u8> {
 }
 
 /// The digest's row of a decision in force: `void` as linkage tells it, `None` while a mention of it is not there.
-pub(super) fn decision_row(order: u64, void: Option<bool>) -> Vec<u8> {
+pub(crate) fn decision_row(order: u64, void: Option<bool>) -> Vec<u8> {
     effect_row(
         order,
         match void {
@@ -92,6 +92,16 @@ pub(super) fn decision_row(order: u64, void: Option<bool>) -> Vec<u8> {
             Some(true) => VOID,
         },
     )
+}
+
+/// The digest's row of a decision that linkage takes no notice of.
+pub(crate) fn effect_stands(order: u64) -> Vec<u8> {
+    effect_row(order, STANDS)
+}
+
+/// The digest's row of a decision that was undone.
+pub(crate) fn effect_undone(order: u64) -> Vec<u8> {
+    effect_row(order, UNDONE)
 }
 
 impl<'t> Step<'_, 't> {
@@ -110,12 +120,12 @@ impl<'t> Step<'_, 't> {
                 self.links.pinned.extend([a, b]);
             }
             Verdict::Unsure => {
-                self.digest.add(&effect_row(index.0, STANDS));
+                self.digest.add(&effect_stands(index.0));
                 self.put_decision(DecisionRow { mention: a, other: b, index, verdict, undone: false });
                 return Ok(());
             }
             Verdict::Undo => {
-                self.digest.add(&effect_row(index.0, STANDS));
+                self.digest.add(&effect_stands(index.0));
                 undone = self.undo((a, b))?;
                 self.put_decision(DecisionRow { mention: a, other: b, index, verdict, undone: false });
             }
@@ -134,7 +144,7 @@ impl<'t> Step<'_, 't> {
         }
         for decision in undone {
             self.digest.remove(&decision_row(decision.order, None));
-            self.digest.add(&effect_row(decision.order, UNDONE));
+            self.digest.add(&effect_undone(decision.order));
         }
         Ok(())
     }

@@ -38,7 +38,7 @@ use view_store::{KeyRange, Table, Txn, ViewStore};
 use count::Moved;
 use counters::Counters;
 pub(crate) use counters::decode_counter;
-pub(crate) use decide::DecisionRow;
+pub(crate) use decide::{DecisionRow, decision_row, effect_stands, effect_undone};
 pub use error::FoldError;
 pub(crate) use feed::covered;
 pub use feed::{Fed, Feed, FeedOptions};
@@ -639,7 +639,7 @@ fn distinct_pairs(facts: &Facts) -> Vec<(usize, usize)> {
     facts.distinct.iter().map(|(a, b)| (usize::from(*a), usize::from(*b))).collect()
 }
 
-fn edge_row(edge: &EdgeChange, state: Option<linkage::EdgeState>) -> Option<Vec<u8>> {
+pub(crate) fn edge_row(edge: &EdgeChange, state: Option<linkage::EdgeState>) -> Option<Vec<u8>> {
     let state = state?;
     let (verdict, reason) = match state.outcome {
         EdgeOutcome::Tree | EdgeOutcome::Inside => (EdgeState::Accepted, 0),

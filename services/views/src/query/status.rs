@@ -4,7 +4,7 @@ use access::HubAction;
 use event_log::EventLog;
 use projection::FOLD_VERSION;
 use record::{Positions, Stream};
-use wire::query::{GetStatusResponse, PreparedViews};
+use wire::query::{GetStatusResponse, PreparedViews, RowsChecked};
 
 use super::Core;
 use super::error::Error;
@@ -39,6 +39,11 @@ impl Core {
             parked: status.totals.waiting,
             fold_stopped: status.stopped.clone().unwrap_or_default(),
             rebuilding_because: status.rebuilding_because.clone().unwrap_or_default(),
+            rows_checked: handle.checked.load().as_ref().map(|checked| RowsChecked {
+                at: Some(wire_time(checked.at)),
+                rows: checked.rows,
+                wrong: checked.wrong.clone().unwrap_or_default(),
+            }),
             basis: control.serving().to_string(),
             switching_to: status.switching_to.as_ref().map_or_else(String::new, ToString::to_string),
             prepared: handle.operator.prepared.borrow().as_ref().map(|prepared| PreparedViews {
