@@ -15,7 +15,7 @@ use event_log::EventLog;
 use projection::basis::{Basis, BasisName};
 use projection::state::ControlState;
 use record::control::Control;
-use record::{Digest, Entry, Positions, Stream};
+use record::{Digest, Entry, Index, Positions, Stream};
 use telemetry::told;
 use tokio::sync::{oneshot, watch};
 use view_store::{Expect, Options, View, ViewStore};
@@ -312,6 +312,22 @@ fn rest(worked: Duration, share: u8, stop: &AtomicBool) {
 
 /// What the control stream of a log wants views to be folded with: what a fresh store begins with.
 pub(crate) fn ordered_basis(log: &EventLog) -> Result<Basis, StartError> {
+    let state = control_until(log, Index(u64::MAX))?;
+    let ordered = state.ordered();
+    if ordered == state.serving() {
+        return Ok(Basis::default());
+    }
+    Ok(state.basis_of(&ordered).unwrap_or_default())
+}
+
+/// The basis of views that had folded the control stream before `end`, and were linked with that model.
+pub(crate) fn basis_at(log: &EventLog, end: Index, model: u32) -> Result<Basis, StartError> {
+    let state = control_until(log, end)?;
+    let name = BasisName { model, ..state.ordered() };
+    Ok(state.basis_of(&name).unwrap_or_default())
+}
+
+fn control_until(log: &EventLog, end: Index) -> Result<ControlState, StartError> {
     let mut state = ControlState::default();
     let mut reader = log.reader(&Positions::new(), event_log::StreamSet::empty().with(Stream::Control))?;
     loop {
@@ -321,15 +337,14 @@ pub(crate) fn ordered_basis(log: &EventLog) -> Result<Basis, StartError> {
         }
         for logged in batch.entries {
             let position = logged.position;
+            if position.index >= end {
+                return Ok(state);
+            }
             let entry = Entry::decode(&logged.bytes).map_err(|source| FoldError::Entry { position, source })?;
             let body = entry.plain_body().map_err(|source| FoldError::Body { position, source })?;
             let control = Control::decode(body).map_err(|source| FoldError::Entry { position, source })?;
             state.apply(position.index, entry.header.recorded_at, control);
         }
     }
-    let ordered = state.ordered();
-    if ordered == state.serving() {
-        return Ok(Basis::default());
-    }
-    Ok(state.basis_of(&ordered).unwrap_or_default())
+    Ok(state)
 }

@@ -120,6 +120,24 @@ pub struct ViewsHandle {
 }
 
 impl ViewsHandle {
+    /// Of a fold that goes no further.
+    pub(crate) fn of_scratch(fold: &Fold) -> Result<Self, AccessError> {
+        Ok(Self {
+            log: fold.log().clone(),
+            secret: Arc::new(fold.secret().clone()),
+            control: fold.shared_control(),
+            access: Arc::new(ArcSwap::from_pointee(access_of(fold.control())?)),
+            reader: Serving::new(fold.reader()),
+            status: watch::channel(Arc::new(status_of(fold, None))).1,
+            folded: watch::channel(fold.positions().clone()).1,
+            store: fold.store_kind(),
+            checked: Arc::default(),
+            operator: Operator { commands: mpsc::channel().0, prepared: watch::channel(None).1 },
+            taking_over: Arc::default(),
+            takeovers: Arc::default(),
+        })
+    }
+
     /// The last committed batch of the store that serves, with the control state of its basis.
     ///
     /// # Errors

@@ -19,8 +19,8 @@ use wire::query::query_service_server::{QueryService, QueryServiceServer};
 use wire::query::{
     CheckProcedureRequest, CheckProcedureResponse, ExplainLinkRequest, ExplainLinkResponse, GetQualityRequest,
     GetQualityResponse, GetStatusRequest, GetStatusResponse, GetSubjectRequest, GetSubjectResponse,
-    ListAccessesRequest, ListAccessesResponse, ListReviewsRequest, ListReviewsResponse, SearchRequest, SearchResponse,
-    WatchRequest, WatchResponse,
+    ListAccessesRequest, ListAccessesResponse, ListReviewsRequest, ListReviewsResponse, ReproduceAnswerRequest,
+    ReproduceAnswerResponse, SearchRequest, SearchResponse, WatchRequest, WatchResponse,
 };
 
 use crate::config::Config;
@@ -118,6 +118,15 @@ impl QueryService for Nothing {
 
     async fn explain_link(&self, _: Request<ExplainLinkRequest>) -> Answer<ExplainLinkResponse> {
         Ok(Response::new(Default::default()))
+    }
+
+    type ReproduceAnswerStream = Pin<Box<dyn Stream<Item = Result<ReproduceAnswerResponse, Status>> + Send>>;
+
+    async fn reproduce_answer(
+        &self,
+        _: Request<ReproduceAnswerRequest>,
+    ) -> Result<Response<Self::ReproduceAnswerStream>, Status> {
+        Ok(Response::new(Box::pin(futures::stream::empty())))
     }
 
     type WatchStream = Pin<Box<dyn Stream<Item = Result<WatchResponse, Status>> + Send>>;

@@ -292,6 +292,7 @@ async fn start_query(
     })?;
     let options = QueryOptions {
         waiting_max: config.limits.queries_max as usize,
+        scratch: Some(config.top.data_dir.join("scratch")),
         stopping,
         ..QueryOptions::new(system_clock(), env!("CARGO_PKG_VERSION"), telemetry.metrics().clone())
     };

@@ -16,6 +16,7 @@ mod planted;
 mod proofs;
 mod raw;
 mod replay;
+mod reproduce;
 mod review;
 mod start;
 mod switching;

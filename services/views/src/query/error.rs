@@ -23,6 +23,9 @@ const RETRY_LATER: Duration = Duration::from_secs(30);
 /// Why there is no answer. No variant holds a key, a value or a case number.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum Error {
+    /// Nothing that is known of then gives the answer.
+    #[error("the views of then give no answer from these records: tell the operator, with the access entry's place")]
+    NotReproduced,
     /// The connection has no principal.
     #[error("the connection carries no identity: connect with a client certificate that holds a SPIFFE id")]
     NoPrincipal,
@@ -128,6 +131,7 @@ impl Error {
             Self::Views(_) => "views_unreadable",
             Self::Log(_) | Self::Entry(_) | Self::Body(_) => "log_unreadable",
             Self::Stopping => "stopping",
+            Self::NotReproduced => "not_reproduced",
             Self::Internal => "internal",
         }
     }
@@ -151,7 +155,7 @@ impl Error {
             | Self::Accesses(_)
             | Self::Views(_)
             | Self::Log(_) => Code::Unavailable,
-            Self::Entry(_) | Self::Body(_) => Code::DataLoss,
+            Self::NotReproduced | Self::Entry(_) | Self::Body(_) => Code::DataLoss,
             Self::Internal => Code::Internal,
         }
     }
@@ -167,6 +171,7 @@ impl Error {
             | Self::Field { .. }
             | Self::Entry(_)
             | Self::Body(_)
+            | Self::NotReproduced
             | Self::Internal => None,
         }
     }
@@ -187,6 +192,7 @@ impl Error {
             | Self::Log(_)
             | Self::Entry(_)
             | Self::Body(_)
+            | Self::NotReproduced
             | Self::Internal => Vec::new(),
         }
     }
@@ -207,6 +213,7 @@ impl Error {
             | Self::Stopping
             | Self::Busy
             | Self::Internal => {}
+            Self::NotReproduced => tracing::error!("an answer cannot be made again from the log"),
         }
     }
 }

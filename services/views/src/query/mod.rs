@@ -12,7 +12,8 @@
 //! - No key, value or case number reaches a log line, a metric or an error.
 //!
 //! With `known_at` the answer shows the versions that the log held at the last cut not later than that time; which mentions are
-//! one subject is as of today, because clusters of the past are not kept.
+//! one subject is as of today, because clusters of the past are not kept. An answer that was given is made again from views
+//! that are folded up to what it was made from (`ReproduceAnswer`), clusters and policy of then included.
 //!
 //! Deliberately absent: certificates (crate `identity`), what a policy says (crate `access`), streams of changes.
 
@@ -24,6 +25,7 @@ mod key;
 mod lane;
 mod procedure;
 mod quality;
+mod reproduce;
 mod review;
 mod search;
 mod service;
@@ -35,12 +37,13 @@ mod units;
 mod wait;
 mod watch;
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use record::Timestamp;
 use telemetry::{Metrics, QueryMetrics};
-use tokio::sync::watch as watch_channel;
+use tokio::sync::{Semaphore, watch as watch_channel};
 use wire::query::query_service_server::QueryServiceServer;
 
 pub use error::Error;
@@ -69,6 +72,8 @@ pub struct Options {
     pub wait_max: Duration,
     /// Records that one subject's answer is made from, the newest ones. Default 512.
     pub records_max: usize,
+    /// Where the views of then are folded when an answer is made again.
+    pub scratch: Option<PathBuf>,
     /// Where to count.
     pub metrics: Metrics,
     /// True once the hub stops: those who watch are let go.
@@ -86,6 +91,7 @@ impl Options {
             waiting_max: 256,
             wait_max: Duration::from_secs(10),
             records_max: 512,
+            scratch: None,
             metrics,
             // Nobody sends: it never stops.
             stopping: watch_channel::channel(false).1,
@@ -104,6 +110,8 @@ pub(crate) struct Core {
     options: Options,
     reads: Lane,
     searches: Lane,
+    /// One answer is made again at a time.
+    reproducing: Arc<Semaphore>,
     metrics: QueryMetrics,
 }
 
@@ -113,6 +121,7 @@ impl Query {
         Self(Arc::new(Core {
             reads: Lane::new(options.reads_max, options.waiting_max),
             searches: Lane::new(options.searches_max, options.waiting_max),
+            reproducing: Arc::new(Semaphore::new(1)),
             metrics: options.metrics.query(),
             handle,
             access_log,

@@ -12,8 +12,8 @@ use wire::query::query_service_server::QueryService;
 use wire::query::{
     CheckProcedureRequest, CheckProcedureResponse, ExplainLinkRequest, ExplainLinkResponse, GetQualityRequest,
     GetQualityResponse, GetStatusRequest, GetStatusResponse, GetSubjectRequest, GetSubjectResponse,
-    ListAccessesRequest, ListAccessesResponse, ListReviewsRequest, ListReviewsResponse, Purpose, SearchRequest,
-    SearchResponse, WatchRequest,
+    ListAccessesRequest, ListAccessesResponse, ListReviewsRequest, ListReviewsResponse, Purpose,
+    ReproduceAnswerRequest, SearchRequest, SearchResponse, WatchRequest,
 };
 
 use super::account::{Asked, Failure, Told};
@@ -21,8 +21,8 @@ use super::error::Error;
 use super::procedure::Language;
 use super::told::time;
 use super::wait::Patience;
-use super::watch;
 use super::{Core, Query};
+use super::{reproduce, watch};
 
 /// The times of a request, or what is wrong with them.
 type Times = Result<(Option<Timestamp>, Option<Timestamp>), Error>;
@@ -170,6 +170,20 @@ impl QueryService for Query {
         let request = request.into_inner();
         let asked = core.asked(Action::Watch, watch::COUNTED, caller, request.purpose.as_ref());
         Ok(Response::new(span.in_scope(|| core.watch(asked, request))))
+    }
+
+    type ReproduceAnswerStream = reproduce::Responses;
+
+    async fn reproduce_answer(
+        &self,
+        request: Request<ReproduceAnswerRequest>,
+    ) -> Result<Response<Self::ReproduceAnswerStream>, Status> {
+        let (core, caller, span) = (&self.0, caller_of(&request)?, span("ReproduceAnswer", &request));
+        let request = request.into_inner();
+        let mut asked = core.asked(Action::Operate, reproduce::COUNTED, caller, None);
+        (asked.procedure, asked.case) = ("audit.reproduce".to_owned(), request.case_number.clone());
+        let answers = Box::pin(core.reproduce(asked, request)).instrument(span).await?;
+        Ok(Response::new(answers))
     }
 
     async fn list_reviews(

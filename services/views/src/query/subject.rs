@@ -118,7 +118,7 @@ pub(super) fn kind_of(permit: &Permit) -> Result<Kind, Error> {
     Kind::from_name(permit.kind().kind()).ok_or(Error::Internal)
 }
 
-fn tell(
+pub(super) fn tell(
     core: &Core,
     permit: &Permit,
     kind: Kind,

@@ -2,8 +2,10 @@
 
 pub(crate) mod check;
 mod ledger;
+mod parquet;
 pub(crate) mod prove;
 mod replay;
+mod reproduce;
 mod state;
 mod witness;
 
@@ -27,6 +29,8 @@ pub enum AuditCommand {
     Prove(prove::ProveArgs),
     /// Check a proof bundle offline: no hub, no network, no secret is needed
     Check(check::CheckBundleArgs),
+    /// Make an answer of the past again, from views as they were then
+    Reproduce(reproduce::ReproduceArgs),
     /// Show entries of the log as they are, filtered
     Replay(replay::ReplayArgs),
     /// Show how far the ledger is
@@ -47,6 +51,7 @@ pub async fn run(args: &AuditArgs, context: &Context) -> Result<Exit, CommandErr
     match &args.command {
         AuditCommand::Prove(args) => prove::run(args, context).await,
         AuditCommand::Check(args) => check::run(args, context),
+        AuditCommand::Reproduce(args) => reproduce::run(args, context).await,
         AuditCommand::Replay(args) => replay::run(args, context).await,
         AuditCommand::Status(args) => ledger::status(args, context).await,
         AuditCommand::Trust(args) => ledger::trust(args, context).await,
