@@ -320,10 +320,11 @@ pub(crate) fn ordered_basis(log: &EventLog) -> Result<Basis, StartError> {
     Ok(state.basis_of(&ordered).unwrap_or_default())
 }
 
-/// The basis of views that had folded the control stream before `end`, and were linked with that model.
-pub(crate) fn basis_at(log: &EventLog, end: Index, model: u32) -> Result<Basis, StartError> {
+/// The basis of views that had folded the control stream before `end`: linked with that model, or with the one that was wanted.
+pub(crate) fn basis_at(log: &EventLog, end: Index, model: Option<u32>) -> Result<Basis, StartError> {
     let state = control_until(log, end)?;
-    let name = BasisName { model, ..state.ordered() };
+    let ordered = state.ordered();
+    let name = BasisName { model: model.unwrap_or(ordered.model), ..ordered };
     Ok(state.basis_of(&name).unwrap_or_default())
 }
 

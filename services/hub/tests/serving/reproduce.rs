@@ -26,6 +26,11 @@ fn an_answer_is_made_again_byte_by_byte_after_corrections_decisions_and_another_
     let (position, access) = (answer["basis"]["access_position"].clone(), answer["basis"]["access_id"].clone());
     let position = position.as_str().expect("a place");
 
+    // Cuts come once a second: what was known is known as of one.
+    std::thread::sleep(std::time::Duration::from_millis(2_500));
+    let then = jiff::Timestamp::now().to_string();
+    std::thread::sleep(std::time::Duration::from_millis(1_500));
+
     // A correction that replaces the version, another model, and other records.
     let mut corrected = birth.clone();
     corrected["version"] = json!(birth["version"].as_u64().expect("a version") + 1);
@@ -43,6 +48,17 @@ fn an_answer_is_made_again_byte_by_byte_after_corrections_decisions_and_another_
     hub.folded();
     let now = hub.json(&[&get[..], &PURPOSE].concat());
     assert_ne!(now["subject"]["attributes"], answer["subject"]["attributes"]);
+
+    let of_then = hub.json(&[&get[..], &PURPOSE, &["--known-at", &then]].concat());
+    let values = |answer: &Value| {
+        let attributes = answer["subject"]["attributes"].as_array().expect("attributes");
+        attributes.iter().map(|a| (a["name"].clone(), a["value"]["value"].clone())).collect::<Vec<_>>()
+    };
+    assert_eq!(values(&of_then), values(&answer));
+    assert_eq!(of_then["subject"]["id"], answer["subject"]["id"]);
+    assert_eq!(of_then["basis"]["model_epoch"], 1, "linked as then");
+    let of_today = hub.json(&[&get[..], &PURPOSE, &["--known-at", &jiff::Timestamp::now().to_string()]].concat());
+    assert_eq!(values(&of_today), values(&now));
 
     let again = hub.json(&["audit", "reproduce", position, "--case", "A-1"]);
     assert_eq!(again["exact"], true, "{again}");

@@ -23,6 +23,14 @@ const RETRY_LATER: Duration = Duration::from_secs(30);
 /// Why there is no answer. No variant holds a key, a value or a case number.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum Error {
+    /// The views of then are being folded.
+    #[error("the views of then are being folded, {done} of {of} entries: ask again in a while")]
+    Folding {
+        /// Entries that are folded.
+        done: u64,
+        /// All of them.
+        of: u64,
+    },
     /// Nothing that is known of then gives the answer.
     #[error("the views of then give no answer from these records: tell the operator, with the access entry's place")]
     NotReproduced,
@@ -132,6 +140,7 @@ impl Error {
             Self::Log(_) | Self::Entry(_) | Self::Body(_) => "log_unreadable",
             Self::Stopping => "stopping",
             Self::NotReproduced => "not_reproduced",
+            Self::Folding { .. } => "past_being_folded",
             Self::Internal => "internal",
         }
     }
@@ -150,6 +159,7 @@ impl Error {
             Self::Busy => Code::ResourceExhausted,
             Self::Behind { deadline: false, .. }
             | Self::FoldStopped
+            | Self::Folding { .. }
             | Self::Stopping
             | Self::NotRecorded(_)
             | Self::Accesses(_)
@@ -163,9 +173,12 @@ impl Error {
     fn retry(&self) -> Option<Duration> {
         match self {
             Self::Behind { .. } | Self::Busy | Self::Stopping => Some(RETRY_SOON),
-            Self::FoldStopped | Self::NotRecorded(_) | Self::Accesses(_) | Self::Views(_) | Self::Log(_) => {
-                Some(RETRY_LATER)
-            }
+            Self::Folding { .. }
+            | Self::FoldStopped
+            | Self::NotRecorded(_)
+            | Self::Accesses(_)
+            | Self::Views(_)
+            | Self::Log(_) => Some(RETRY_LATER),
             Self::NoPrincipal
             | Self::Refused(_)
             | Self::Field { .. }
@@ -184,6 +197,7 @@ impl Error {
             Self::Behind { .. } => vec!["min_positions".into()],
             Self::NoPrincipal
             | Self::FoldStopped
+            | Self::Folding { .. }
             | Self::Stopping
             | Self::Busy
             | Self::NotRecorded(_)
@@ -209,6 +223,7 @@ impl Error {
             | Self::Refused(_)
             | Self::Field { .. }
             | Self::Behind { .. }
+            | Self::Folding { .. }
             | Self::FoldStopped
             | Self::Stopping
             | Self::Busy

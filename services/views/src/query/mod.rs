@@ -11,9 +11,9 @@
 //! - Searches have places of their own, so that they cannot keep other questions waiting.
 //! - No key, value or case number reaches a log line, a metric or an error.
 //!
-//! With `known_at` the answer shows the versions that the log held at the last cut not later than that time; which mentions are
-//! one subject is as of today, because clusters of the past are not kept. An answer that was given is made again from views
-//! that are folded up to what it was made from (`ReproduceAnswer`), clusters and policy of then included.
+//! With `known_at` the answer is what a replay up to the last cut not later than that time gives, clusters and linkage model of
+//! then included; who may see it is judged as of now. An answer that was given is made again from what it was made from
+//! (`ReproduceAnswer`), with the policy of then.
 //!
 //! Deliberately absent: certificates (crate `identity`), what a policy says (crate `access`), streams of changes.
 
@@ -23,6 +23,7 @@ mod error;
 mod explain;
 mod key;
 mod lane;
+mod past;
 mod procedure;
 mod quality;
 mod reproduce;
@@ -72,7 +73,8 @@ pub struct Options {
     pub wait_max: Duration,
     /// Records that one subject's answer is made from, the newest ones. Default 512.
     pub records_max: usize,
-    /// Where the views of then are folded when an answer is made again.
+    /// Where views of the past are folded: for `known_at`, and when an answer is made again. Without it `known_at` shows the
+    /// versions of then in the clusters of today, and no answer is made again.
     pub scratch: Option<PathBuf>,
     /// Where to count.
     pub metrics: Metrics,
@@ -112,6 +114,8 @@ pub(crate) struct Core {
     searches: Lane,
     /// One answer is made again at a time.
     reproducing: Arc<Semaphore>,
+    /// Views at a cut of the past.
+    past: past::Past,
     metrics: QueryMetrics,
 }
 
@@ -122,6 +126,7 @@ impl Query {
             reads: Lane::new(options.reads_max, options.waiting_max),
             searches: Lane::new(options.searches_max, options.waiting_max),
             reproducing: Arc::new(Semaphore::new(1)),
+            past: past::Past::default(),
             metrics: options.metrics.query(),
             handle,
             access_log,

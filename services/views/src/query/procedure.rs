@@ -70,17 +70,10 @@ impl Core {
         let procedure = access.procedures().get(&asked.procedure).ok_or(Error::Internal)?;
         let roles = roles(procedure, &request)?;
         self.folded(&request.min_positions, patience).await?;
-        let case = Case {
-            permit,
-            procedure: asked.procedure.clone(),
-            roles,
-            as_of: AsOf { known_at: asked.known_at, valid_at: asked.valid_at },
-            now: asked.at,
-            language,
-            access,
-        };
-        let core = Arc::clone(self);
-        self.reads.run(move || Ok(check(&core, &case))).await?
+        let (views, as_of) = self.as_of(asked, patience).await?;
+        let case = Case { permit, procedure: asked.procedure.clone(), roles, as_of, now: asked.at, language, access };
+        let today = Arc::clone(self);
+        self.reads.run(move || Ok(check((views.core(), &today), &case))).await?
     }
 }
 
@@ -108,7 +101,7 @@ struct Party {
     subject: Subject,
 }
 
-fn check(core: &Core, case: &Case) -> Result<Told<CheckProcedureResponse>, Failure> {
+fn check((core, today): (&Core, &Core), case: &Case) -> Result<Told<CheckProcedureResponse>, Failure> {
     let session = Session::open(core, case.as_of, case.now)?;
     let policy = *case.access.policy_hash().as_bytes();
     let basis = Arc::new(core.basis(session.positions.clone(), policy));
@@ -139,7 +132,7 @@ fn check(core: &Core, case: &Case) -> Result<Told<CheckProcedureResponse>, Failu
     for party in &parties {
         let reading = Reading::new(&session, &party.subject)?;
         records.extend(reading.records());
-        let found = party_facts(core, case, procedure, &session, party, &reading).map_err(|mut failure| {
+        let found = party_facts((core, today), case, procedure, &session, party, &reading).map_err(|mut failure| {
             failure.records = records.iter().copied().collect();
             failure
         })?;
@@ -178,7 +171,7 @@ fn told_fields(results: &[ItemResult<'_>]) -> Vec<String> {
 }
 
 fn party_facts(
-    core: &Core,
+    cores: (&Core, &Core),
     case: &Case,
     procedure: &Procedure,
     session: &Session,
@@ -189,7 +182,7 @@ fn party_facts(
         return Ok(RoleFacts::NotFound);
     }
     let checked = case.permit.for_kind(party.subject.kind.name()).ok_or(Error::Internal)?;
-    within_rows(core, checked.permit(), session, reading, case.as_of)?;
+    within_rows(cores, checked.permit(), session, reading, case.as_of)?;
     let role = procedure.role(&party.role).ok_or(Error::Internal)?;
     let of_role: BTreeSet<&str> = role.fields().collect();
     let records = reading.spoken.iter().map(|s| RecordFact { source: fact_source(&s.loaded.source) }).collect();

@@ -5,7 +5,6 @@
 //! answers, and the entry's salted hash tells whether it said the same, byte by byte.
 
 use std::collections::BTreeSet;
-use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -14,23 +13,21 @@ use contract::{AttrValue, kinds};
 use projection::FOLD_VERSION;
 use record::access::{Access, AccessBatch, Action, Decision};
 use record::{Entry, Kind, MentionId, Position, Stream};
-use telemetry::{Action as Counted, told};
+use telemetry::Action as Counted;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::Status;
-use view_store::{Expect, Options as StoreOptions, ViewStore};
+use view_store::ViewStore;
 use wire::query::{GetSubjectResponse, ReproduceAnswerRequest, ReproduceAnswerResponse, ReproducedAnswer};
 
 use super::Core;
 use super::account::{Asked, Told, Verdict};
 use super::error::Error;
 use super::key::Key;
+use super::past::unfolded;
 use super::session::{AsOf, Session};
 use super::subject::{Reading, kind_of, tell};
 use super::told::wire_time;
-use crate::fold::{Fed, Feed, FeedOptions, Fold, covered};
-use crate::prepared::{basis_at, entries};
-use crate::runtime::ViewsHandle;
 
 pub(super) type Responses = ReceiverStream<Result<ReproduceAnswerResponse, Status>>;
 
@@ -122,77 +119,24 @@ impl Core {
         sender: &mpsc::Sender<Result<ReproduceAnswerResponse, Status>>,
     ) -> Result<Option<Told<ReproducedAnswer>>, Error> {
         let dir = self.options.scratch.as_ref().ok_or(Error::Internal)?.join("answer");
-        let failed = |error: &dyn std::error::Error| {
-            tracing::error!(error = %told(error), "an answer cannot be made again");
-            Error::Internal
-        };
-        let clear = || if dir.exists() { ViewStore::discard(&dir) } else { Ok(()) };
-        clear().map_err(|error| failed(&error))?;
-        let Some(fold) = self.fold_to(given, &dir, sender)? else {
-            clear().map_err(|error| failed(&error))?;
-            return Ok(None);
-        };
-        let handle = ViewsHandle::of_scratch(&fold).map_err(|error| failed(&error))?;
-        let then = Core { handle, ..self.beside() };
-        let made = then.tell_again(given)?;
-        drop((then, fold));
-        clear().map_err(|error| failed(&error))?;
-        Ok(Some(made))
-    }
-
-    fn fold_to(
-        &self,
-        given: &Given,
-        dir: &Path,
-        sender: &mpsc::Sender<Result<ReproduceAnswerResponse, Status>>,
-    ) -> Result<Option<Fold>, Error> {
-        let failed = |error: &dyn std::error::Error| {
-            tracing::error!(error = %told(error), "the views of then cannot be folded");
-            Error::Internal
-        };
-        let (log, secret) = (&self.handle.log, self.handle.secret.as_ref());
-        let basis = basis_at(log, given.batch.control, given.batch.model_epoch).map_err(|error| failed(&error))?;
-        let options = StoreOptions { store: self.handle.store, ..StoreOptions::default() };
-        let expect = Expect { fold_version: FOLD_VERSION, log_id: *b"scratch of a day" };
-        let store = ViewStore::open(dir, options, expect).map_err(|error| failed(&error))?.into_store();
-        let mut fold = Fold::resume(store, log.clone(), secret.clone(), basis)?;
-        let total = entries(&given.batch.positions);
-        let options = FeedOptions { entries_max: 4096, bytes_max: 8 << 20, follow: false };
-        let feed = Feed::start(&fold, log, options, covered(&given.batch.positions))?;
-        let (mut done, mut told_at) = (0, Instant::now());
-        while done < total {
-            match feed.next(Duration::from_secs(1))? {
-                Fed::Batch(batch) => {
-                    done += batch.len() as u64;
-                    fold.fold_prepared(batch)?;
-                }
-                Fed::Idle => {}
-                Fed::End => break,
-            }
+        let mut told_at = Instant::now();
+        let wanted = |entries, entries_total| {
             if told_at.elapsed() >= PROGRESS {
                 told_at = Instant::now();
                 // A caller who does not read keeps the last messages; the result waits for it.
-                let _ =
-                    sender.try_send(Ok(ReproduceAnswerResponse { entries: done, entries_total: total, answer: None }));
+                let _ = sender.try_send(Ok(ReproduceAnswerResponse { entries, entries_total, answer: None }));
             }
-            if sender.is_closed() || *self.options.stopping.borrow() {
-                return Ok(None);
-            }
-        }
-        Ok(Some(fold))
-    }
-
-    /// A core like this one, whose views are exchanged by the caller.
-    fn beside(&self) -> Self {
-        Self {
-            handle: self.handle.clone(),
-            access_log: self.access_log.clone(),
-            options: self.options.clone(),
-            reads: super::lane::Lane::new(1, 1),
-            searches: super::lane::Lane::new(1, 1),
-            reproducing: Arc::clone(&self.reproducing),
-            metrics: self.options.metrics.query(),
-        }
+            !sender.is_closed()
+        };
+        let batch = &given.batch;
+        let folded = self.fold_up_to(&dir, &batch.positions, batch.control, Some(batch.model_epoch), wanted)?;
+        let made = match &folded {
+            Some(fold) => Some(self.over(fold)?.tell_again(given)?),
+            None => None,
+        };
+        drop(folded);
+        ViewStore::discard(&dir).map_err(|error| unfolded(&error))?;
+        Ok(made)
     }
 
     /// Answers as then, for each key that may have been asked by, until one gives the very bytes.
@@ -214,7 +158,7 @@ impl Core {
         let as_of = AsOf { known_at: access.known_at, valid_at: access.valid_at };
         let mut first: Option<Told<GetSubjectResponse>> = None;
         for key in self.keys(of, access, as_of)? {
-            let Ok(made) = tell(self, &permit, of, &key, as_of, access.at) else { continue };
+            let Ok(made) = tell((self, self), &permit, of, &key, as_of, access.at) else { continue };
             if made.verdict != Verdict::Answered || made.records != access.records {
                 continue;
             }

@@ -359,7 +359,7 @@ fn control_of(core: &Core, end: Index) -> Arc<ControlState> {
 
 /// The last cut not later than `at` among the control entries before `end`: its index and its ends. Nothing was known before
 /// the first.
-fn cut_before(log: &EventLog, at: Timestamp, end: Index) -> Result<(Index, Positions), Error> {
+pub(super) fn cut_before(log: &EventLog, at: Timestamp, end: Index) -> Result<(Index, Positions), Error> {
     let after = log.find_time(Stream::Control, Partition(0), Timestamp(at.0.saturating_add(1)))?;
     // A cut is appended a little after the time that it names. Between two cuts, a moment apart, stand few other entries.
     for index in (0..after.0.saturating_add(CUT_LAG_ENTRIES).min(end.0)).rev() {

@@ -106,9 +106,9 @@ impl Core {
         let kind = kind_of(&permit)?;
         let key = Key::read(request.key.as_ref(), kind, "key")?;
         self.folded(&request.min_positions, patience).await?;
-        let as_of = AsOf { known_at: asked.known_at, valid_at: asked.valid_at };
-        let (core, now) = (Arc::clone(self), asked.at);
-        let read = move || Ok(tell(&core, &permit, kind, &key, as_of, now));
+        let (views, as_of) = self.as_of(asked, patience).await?;
+        let (today, now) = (Arc::clone(self), asked.at);
+        let read = move || Ok(tell((views.core(), &today), &permit, kind, &key, as_of, now));
         self.reads.run(read).await?
     }
 }
@@ -118,8 +118,9 @@ pub(super) fn kind_of(permit: &Permit) -> Result<Kind, Error> {
     Kind::from_name(permit.kind().kind()).ok_or(Error::Internal)
 }
 
+/// Answers from the views of one core; rows are judged by the views of another, today's.
 pub(super) fn tell(
-    core: &Core,
+    (core, today): (&Core, &Core),
     permit: &Permit,
     kind: Kind,
     key: &Key,
@@ -138,7 +139,7 @@ pub(super) fn tell(
     if reading.spoken.is_empty() {
         return Ok(not_found(basis));
     }
-    within_rows(core, permit, &session, &reading, as_of)?;
+    within_rows((core, today), permit, &session, &reading, as_of)?;
     let result = get_subject_response::Result::Subject(WireSubject {
         id: id.to_hex(),
         kind: kind.name().to_owned(),
@@ -207,7 +208,7 @@ pub(super) fn covers(rows: &RowLimit, session: &Session, reading: &Reading<'_>) 
 
 /// Refuses a subject outside the caller's rows. Rows are judged as things are now, also when the past is asked for.
 pub(super) fn within_rows(
-    core: &Core,
+    (core, today): (&Core, &Core),
     permit: &Permit,
     session: &Session,
     reading: &Reading<'_>,
@@ -216,11 +217,14 @@ pub(super) fn within_rows(
     if *permit.rows() == RowLimit::None {
         return Ok(());
     }
-    let inside = if as_of.known_at.is_none() && as_of.valid_at.is_none() {
+    let of_today = std::ptr::eq(core, today);
+    let inside = if of_today && as_of.known_at.is_none() && as_of.valid_at.is_none() {
         covers(permit.rows(), session, reading)
     } else {
-        let today = Session::open(core, AsOf::default(), session.now)?;
-        let subject = today.subject(reading.subject.id, reading.subject.kind)?;
+        let today = Session::open(today, AsOf::default(), session.now)?;
+        // It may have another id by now.
+        let id = today.subject_of(reading.subject.id)?.unwrap_or(reading.subject.id);
+        let subject = today.subject(id, reading.subject.kind)?;
         covers(permit.rows(), &today, &Reading::new(&today, &subject)?)
     };
     if inside {
