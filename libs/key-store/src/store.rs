@@ -72,7 +72,7 @@ impl KeyStore {
         let id = wrapping.create()?;
         let head = Head { wrapping_kind: wrapping.kind(), log, ring: RingId(ring), wrapping: id, generation: 0 };
         let tree = KeyTree::new(*root);
-        let ring = Keyring::new(tree.clone());
+        let ring = Keyring::new(ring, tree.clone());
         let mut store = Self { dir: dir.to_owned(), wrapping, head, tree, ring, bytes: 0, poisoned: false };
         store.write(store.head, &store.tree.clone(), &store.wrapping.clone())?;
         Ok(store)
@@ -91,7 +91,7 @@ impl KeyStore {
         }
         wrapping.settle(head.wrapping)?;
         let tree = format::open(&bytes, &head, &wrapping, &path)?;
-        let ring = Keyring::new(tree.clone());
+        let ring = Keyring::new(head.ring.0, tree.clone());
         let bytes = bytes.len() as u64;
         Ok(Self { dir: dir.to_owned(), wrapping, head, tree, ring, bytes, poisoned: false })
     }

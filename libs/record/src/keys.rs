@@ -177,6 +177,12 @@ impl KeyTree {
         Ok(RecordKey(seed.below(LEVELS, address).secret))
     }
 
+    /// Whether the record's key was destroyed. Cheaper than deriving it.
+    pub fn is_destroyed(&self, record: Pseudonym) -> bool {
+        let address = address(record);
+        !self.absent && self.top[cell(address)].is_none() && self.above(address).is_none()
+    }
+
     fn above(&self, address: u64) -> Option<(u64, &Seed)> {
         let (at, seed) = self.live.range(..=address).next_back()?;
         (address & !seed.mask() == *at).then_some((*at, seed))
@@ -263,27 +269,35 @@ impl std::fmt::Debug for KeyTree {
 /// The keys as everybody in a process shares them. Whoever stores them replaces the tree when a key is destroyed; what was
 /// loaded before stays readable to its holder until it is dropped, so nobody keeps one for longer than a batch.
 #[derive(Clone)]
-pub struct Keyring(Arc<RwLock<Arc<KeyTree>>>);
+pub struct Keyring {
+    id: Option<[u8; 16]>,
+    tree: Arc<RwLock<Arc<KeyTree>>>,
+}
 
 impl Keyring {
-    /// A ring with these keys.
-    pub fn new(tree: KeyTree) -> Self {
-        Self(Arc::new(RwLock::new(Arc::new(tree))))
+    /// A ring with these keys; its id names it from its creation on, whatever is destroyed.
+    pub fn new(id: [u8; 16], tree: KeyTree) -> Self {
+        Self { id: Some(id), tree: Arc::new(RwLock::new(Arc::new(tree))) }
     }
 
     /// Of a process without keys.
     pub fn absent() -> Self {
-        Self::new(KeyTree::absent())
+        Self { id: None, tree: Arc::new(RwLock::new(Arc::new(KeyTree::absent()))) }
+    }
+
+    /// The ring's id; `None` where there are no keys.
+    pub fn id(&self) -> Option<[u8; 16]> {
+        self.id
     }
 
     /// The keys as they are now.
     pub fn load(&self) -> Arc<KeyTree> {
-        Arc::clone(&self.0.read().expect("nothing panics while the keys are exchanged"))
+        Arc::clone(&self.tree.read().expect("nothing panics while the keys are exchanged"))
     }
 
     /// Replaces the keys.
     pub fn store(&self, tree: KeyTree) {
-        *self.0.write().expect("nothing panics while the keys are exchanged") = Arc::new(tree);
+        *self.tree.write().expect("nothing panics while the keys are exchanged") = Arc::new(tree);
     }
 }
 

@@ -64,9 +64,11 @@ proptest! {
         for tree in [&tree, &read] {
             for n in &gone {
                 prop_assert_eq!(tree.key(record(*n)).err(), Some(NoKey::Destroyed));
+                prop_assert!(tree.is_destroyed(record(*n)));
             }
             for n in left.iter().chain(&[pick]).filter(|n| !gone.contains(n)) {
                 prop_assert_eq!(secret(tree, *n), secret(&whole, *n));
+                prop_assert!(!tree.is_destroyed(record(*n)));
             }
         }
         prop_assert_eq!(&read.encode()[..], &kept[..]);
