@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
-use std::sync::{Arc, PoisonError, RwLock, mpsc};
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, mpsc};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -143,7 +143,13 @@ impl ViewsHandle {
 
 /// Asks the fold's thread to purge its files.
 #[derive(Debug, Clone)]
-pub struct Purger(SyncSender<Purge>);
+pub struct Purger {
+    purges: SyncSender<Purge>,
+    /// Purges that wait or run.
+    wanted: Arc<AtomicU64>,
+    /// Held to read by whoever reads one state of the views for long: what it reads cannot be compacted away.
+    long_reads: Arc<RwLock<()>>,
+}
 
 #[derive(Debug)]
 struct Purge {
@@ -164,9 +170,27 @@ impl Purger {
     /// # Errors
     /// [`NotPurged`].
     pub fn purge(&self, lookups: bool) -> Result<bool, NotPurged> {
+        self.wanted.fetch_add(1, Ordering::AcqRel);
+        let _none_reads = self.long_reads.write().unwrap_or_else(PoisonError::into_inner);
+        let purged = self.ask(lookups);
+        self.wanted.fetch_sub(1, Ordering::AcqRel);
+        purged
+    }
+
+    /// Whether a purge waits: who reads for long then ends early, and begins anew after it.
+    pub fn is_wanted(&self) -> bool {
+        self.wanted.load(Ordering::Acquire) > 0
+    }
+
+    /// To be held by whoever reads one state of the views for long and looks at [`Purger::is_wanted`] meanwhile.
+    pub fn long_read(&self) -> RwLockReadGuard<'_, ()> {
+        self.long_reads.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn ask(&self, lookups: bool) -> Result<bool, NotPurged> {
         let (done, finished) = oneshot::channel();
         // Whatever went wrong, the fold's thread is gone and has told why.
-        self.0.send(Purge { lookups, done }).map_err(|_| NotPurged)?;
+        self.purges.send(Purge { lookups, done }).map_err(|_| NotPurged)?;
         finished.blocking_recv().map_err(|_| NotPurged)
     }
 }
@@ -224,7 +248,7 @@ impl Views {
             taking_over: Arc::clone(&taking_over),
             takeovers: Arc::clone(&takeovers),
             rebuilt: rebuilding_because.is_some(),
-            purger: Purger(purger),
+            purger: Purger { purges: purger, wanted: Arc::default(), long_reads: Arc::default() },
         };
         let stop = Arc::new(AtomicBool::new(false));
         let run = Run {

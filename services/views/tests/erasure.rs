@@ -8,6 +8,7 @@ use std::path::Path;
 
 use bytes::Bytes;
 use event_log::EventLog;
+use projection::basis::Basis;
 use record::control::Order;
 use record::{BodyCodec, Entry, EntryHeader, KeyTree, Keyring, MentionId, Pseudonym};
 use support::*;
@@ -43,7 +44,7 @@ fn open(dir: &Path, store: StoreKind, log: &EventLog, keys: &Keyring) -> Fold {
     let options = Options { store, ..Options::default() };
     let expect = Expect { fold_version: projection::FOLD_VERSION, log_id: LOG_ID };
     let store = ViewStore::open(dir, options, expect).expect("the store opens").into_store();
-    Fold::resume(store, log.clone(), secret().with_keys(keys.clone())).expect("the fold resumes")
+    Fold::resume(store, log.clone(), secret().with_keys(keys.clone()), Basis::default()).expect("the fold resumes")
 }
 
 #[derive(Debug, PartialEq)]

@@ -66,6 +66,8 @@ pub(super) async fn decide(
 }
 
 async fn finish(inner: &Arc<Inner>, records: Vec<Pseudonym>, answer: EraseResponse) -> Result<EraseResponse, Error> {
+    // A verification reads one state of the views to its end, and what it reads cannot be compacted away meanwhile.
+    let _quiet = inner.verification.acquire().await.map_err(|_| Error::Stopping)?;
     let eraser = inner.eraser.clone();
     let done = on_a_thread(move || Ok(eraser.finish(&records)?)).await?;
     tracing::info!(records = answer.records, keys = done.keys, purged = done.purged, "records were erased");
