@@ -172,7 +172,7 @@ fn listings_and_hub_actions_go_by_role() {
         assert_eq!(
             access.permit_hub(AUDITOR, action).is_ok(),
             proves,
-            "an auditor proves, and orders nothing: {action:?}"
+            "an auditor proves and approves, and orders nothing: {action:?}"
         );
     }
     for action in [HubAction::GetStatus, HubAction::GetQuality] {

@@ -22,7 +22,6 @@ use std::time::Duration;
 use ::views::runtime::ViewsHandle;
 use access::HubAction;
 use ingest::{Clock, Salts, append_control, encode_control, system_clock, system_salts};
-use ingest::{Clock, Salts, append_control, system_clock, system_salts};
 use projection::basis::BasisName;
 use projection::state::ControlState;
 use record::control::{Control, Order};
