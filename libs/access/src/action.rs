@@ -33,6 +33,12 @@ pub enum Action {
     Review,
     /// Read entries of the log as they are: replays, and proofs of records and answers.
     Audit,
+    /// Erase records, or ask for it where a second person must approve.
+    Erase,
+    /// Approve or reject an erasure that another one asked for.
+    ApproveErasure,
+    /// See the state of the keys of bodies, and rotate the key that wraps them.
+    Keys,
     /// Publish record changes.
     Publish,
 }
@@ -55,6 +61,9 @@ impl Action {
             Self::SwitchViews => "switch_views",
             Self::Review => "review",
             Self::Audit => "audit",
+            Self::Erase => "erase",
+            Self::ApproveErasure => "approve_erasure",
+            Self::Keys => "keys",
             Self::Publish => "publish",
         }
     }
@@ -121,6 +130,12 @@ pub enum HubAction {
     Review,
     /// [`Action::Audit`].
     Audit,
+    /// [`Action::Erase`].
+    Erase,
+    /// [`Action::ApproveErasure`].
+    ApproveErasure,
+    /// [`Action::Keys`].
+    Keys,
 }
 
 impl HubAction {
@@ -137,6 +152,9 @@ impl HubAction {
             Self::SwitchViews => Action::SwitchViews,
             Self::Review => Action::Review,
             Self::Audit => Action::Audit,
+            Self::Erase => Action::Erase,
+            Self::ApproveErasure => Action::ApproveErasure,
+            Self::Keys => Action::Keys,
         }
     }
 }

@@ -160,16 +160,19 @@ fn listings_and_hub_actions_go_by_role() {
         HubAction::Policies,
         HubAction::VerifyViews,
         HubAction::Audit,
+        HubAction::Erase,
+        HubAction::ApproveErasure,
+        HubAction::Keys,
     ];
     for action in admin {
         assert_eq!(access.permit_hub(OPS, action).expect("an operator").action(), action.action());
         assert_eq!(access.permit_hub(NATIONAL, action).expect_err("a portal").code(), "action_not_granted");
         assert_eq!(access.permit_hub(CIVIL, action).expect_err("a register").code(), "action_not_granted");
-        let proves = matches!(action, HubAction::VerifyViews | HubAction::Audit);
+        let proves = matches!(action, HubAction::VerifyViews | HubAction::Audit | HubAction::ApproveErasure);
         assert_eq!(
             access.permit_hub(AUDITOR, action).is_ok(),
             proves,
-            "an auditor proves, and orders nothing: {action:?}"
+            "an auditor proves and approves, and orders nothing: {action:?}"
         );
     }
     for action in [HubAction::GetStatus, HubAction::GetQuality] {

@@ -1,13 +1,13 @@
 //! What the control stream has decided, up to one of its indices. A process that follows the stream holds one of these, so
 //! that two replicas cannot differ and an old answer can be reproduced.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use contract::Contract;
 use linkage::Model;
 use record::control::{Control, EpochStep, Order, Verdict};
-use record::{ContractId, Index, MentionId, Partition, Positions, RegisterEpoch, RegisterName, Timestamp};
+use record::{ContractId, Index, MentionId, Partition, Positions, Pseudonym, RegisterEpoch, RegisterName, Timestamp};
 
 use crate::basis::{Basis, BasisName, KnownModel, RegisterBasis};
 use crate::units::{UnitList, Units};
@@ -54,6 +54,19 @@ pub struct Void {
     pub reason: String,
 }
 
+/// An erasure that waits for a second person.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AskedErasure {
+    /// Who asked.
+    pub actor: String,
+    /// Why.
+    pub reason: String,
+    /// When.
+    pub recorded_at: Timestamp,
+    /// The records.
+    pub records: Vec<Pseudonym>,
+}
+
 /// What a control entry changed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Effect {
@@ -74,6 +87,8 @@ pub enum Effect {
         /// What was decided.
         verdict: Verdict,
     },
+    /// Records are erased, whatever of them came or comes.
+    Erasure(Vec<Pseudonym>),
     /// A cut.
     Cut,
     /// The entry is without effect.
@@ -85,7 +100,7 @@ pub enum Effect {
 pub struct ControlState {
     /// Entries below this index count.
     pub end: Index,
-    /// Counts the entries but cuts and decisions: as long as it is the same, every change is read alike.
+    /// Counts the entries but cuts, decisions and erasures: as long as it is the same, every change is read alike.
     pub revision: u64,
     /// End of the last entry that was no cut: what the control stream has decided is the same as long as it is.
     pub decided: Index,
@@ -112,6 +127,12 @@ pub struct ControlState {
     pub procedures: Option<Document>,
     /// Expected objects by register, record type and commune (empty: the whole register).
     pub expected: BTreeMap<(RegisterName, String, String), u64>,
+    /// The ring of keys that bodies are encrypted under, and the wrapping key, by their ids.
+    pub keys: Option<([u8; 16], [u8; 16])>,
+    /// Erased records. Shared, because there may be many.
+    pub erased: Arc<BTreeSet<Pseudonym>>,
+    /// Erasures that wait for a second person, by the index of their entries.
+    pub asked: BTreeMap<Index, AskedErasure>,
     /// The last cut.
     pub cut: Option<(Timestamp, Positions)>,
     /// Entries without effect.
@@ -119,6 +140,8 @@ pub struct ControlState {
 }
 
 const VOID_MAX: usize = 10_000;
+/// Most erasures that wait for a second person at the same time; a further one is void.
+pub const ASKED_MAX: usize = 1_000;
 
 impl ControlState {
     /// The state before the first entry, for views on that basis.
@@ -134,7 +157,7 @@ impl ControlState {
         if effect != Effect::Cut {
             self.decided = self.end;
         }
-        self.revision += u64::from(!matches!(effect, Effect::Cut | Effect::Decision { .. }));
+        self.revision += u64::from(!matches!(effect, Effect::Cut | Effect::Decision { .. } | Effect::Erasure(_)));
         if let Effect::Void(reason) = &effect
             && self.void.len() < VOID_MAX
         {
@@ -179,7 +202,51 @@ impl ControlState {
             Order::ViewsReplaced { .. } => Effect::None,
             Order::Decision { a, b, .. } if a == b => Effect::Void("a decision about one mention and itself".into()),
             Order::Decision { a, b, verdict } => Effect::Decision { a: a.min(b), b: a.max(b), verdict },
-            Order::Erasure { .. } => Effect::Void("this program does not erase records".into()),
+            Order::Erasure { record } => self.erase(vec![record]),
+            Order::Keys { ring, wrapping } => self.keys(ring, wrapping),
+            Order::ErasureAsked { records } => self.ask(index, recorded_at, control.actor, control.reason, records),
+            Order::ErasureDecided { asked, approved } => self.decide_erasure(asked, approved, &control.actor),
+        }
+    }
+
+    fn erase(&mut self, records: Vec<Pseudonym>) -> Effect {
+        Arc::make_mut(&mut self.erased).extend(&records);
+        Effect::Erasure(records)
+    }
+
+    fn keys(&mut self, ring: [u8; 16], wrapping: [u8; 16]) -> Effect {
+        if self.keys.is_some_and(|(known, _)| known != ring) {
+            return Effect::Void("the log's bodies are encrypted under other keys".into());
+        }
+        self.keys = Some((ring, wrapping));
+        Effect::None
+    }
+
+    fn ask(
+        &mut self,
+        at: Index,
+        recorded_at: Timestamp,
+        actor: String,
+        reason: String,
+        records: Vec<Pseudonym>,
+    ) -> Effect {
+        if self.asked.len() >= ASKED_MAX {
+            return Effect::Void(format!("{ASKED_MAX} erasures wait for a second person already"));
+        }
+        self.asked.insert(at, AskedErasure { actor, reason, recorded_at, records });
+        Effect::None
+    }
+
+    fn decide_erasure(&mut self, asked: Index, approved: bool, actor: &str) -> Effect {
+        match self.asked.get(&asked) {
+            None => Effect::Void("no erasure waits under this number".into()),
+            Some(found) if approved && found.actor == actor => {
+                Effect::Void("whoever asked for an erasure cannot approve it".into())
+            }
+            Some(_) => {
+                let found = self.asked.remove(&asked).expect("it was just found");
+                if approved { self.erase(found.records) } else { Effect::None }
+            }
         }
     }
 

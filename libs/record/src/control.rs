@@ -2,7 +2,7 @@
 
 use crate::codec::{DecodeError, Reader, Writer};
 use crate::ids::{MentionId, Pseudonym, RegisterEpoch, RegisterName, Timestamp};
-use crate::position::Positions;
+use crate::position::{Index, Positions};
 
 const CONTROL_VERSION: u8 = 1;
 
@@ -101,7 +101,7 @@ pub enum Order {
         /// What was decided.
         verdict: Verdict,
     },
-    /// A record's key was destroyed; the fold ignores the record at every cut.
+    /// A record is erased: the fold ignores it at every cut, and its key is destroyed.
     Erasure {
         /// The record.
         record: Pseudonym,
@@ -118,6 +118,25 @@ pub enum Order {
         before: [u8; 32],
         /// Digest of those that took over, at the same positions.
         after: [u8; 32],
+    },
+    /// Bodies are encrypted under the keys of this ring, and these are wrapped by this key from now on.
+    Keys {
+        /// The ring; a log has one.
+        ring: [u8; 16],
+        /// The wrapping key's id.
+        wrapping: [u8; 16],
+    },
+    /// Records are to be erased, when a second person approves.
+    ErasureAsked {
+        /// The records.
+        records: Vec<Pseudonym>,
+    },
+    /// What was asked for by an earlier [`Order::ErasureAsked`] is done, or not. Approval by whoever asked is void.
+    ErasureDecided {
+        /// Index of that entry in the control stream.
+        asked: Index,
+        /// Whether the records are erased.
+        approved: bool,
     },
 }
 
@@ -210,6 +229,9 @@ impl Order {
             Self::Erasure { .. } => "erasure",
             Self::ModelSwitch { .. } => "model_switch",
             Self::ViewsReplaced { .. } => "views_replaced",
+            Self::Keys { .. } => "keys",
+            Self::ErasureAsked { .. } => "erasure_asked",
+            Self::ErasureDecided { .. } => "erasure_decided",
         }
     }
 
@@ -262,6 +284,18 @@ impl Order {
             Self::ViewsReplaced { before, after } => {
                 w.u8(14).raw(before).raw(after);
             }
+            Self::Keys { ring, wrapping } => {
+                w.u8(32).raw(ring).raw(wrapping);
+            }
+            Self::ErasureAsked { records } => {
+                w.u8(33).varint(records.len() as u64);
+                records.iter().for_each(|record| {
+                    w.raw(&record.0);
+                });
+            }
+            Self::ErasureDecided { asked, approved } => {
+                w.u8(34).u64(asked.0).u8(u8::from(*approved));
+            }
         }
     }
 
@@ -296,8 +330,23 @@ impl Order {
             12 => Self::Erasure { record: Pseudonym(r.array()?) },
             13 => Self::ModelSwitch { epoch: r.u32()? },
             14 => Self::ViewsReplaced { before: r.array()?, after: r.array()? },
+            32 => Self::Keys { ring: r.array()?, wrapping: r.array()? },
+            33 => {
+                let records = (0..r.count(16)?).map(|_| r.array().map(Pseudonym));
+                Self::ErasureAsked { records: records.collect::<Result<_, _>>()? }
+            }
+            34 => Self::ErasureDecided { asked: Index(r.u64()?), approved: flag(r)? },
             _ => return Err(DecodeError::Invalid { at, what: "control order" }),
         })
+    }
+}
+
+fn flag(r: &mut Reader<'_>) -> Result<bool, DecodeError> {
+    let at = r.at();
+    match r.u8()? {
+        0 => Ok(false),
+        1 => Ok(true),
+        _ => Err(DecodeError::Invalid { at, what: "flag" }),
     }
 }
 

@@ -17,10 +17,17 @@
 //!      …      4  length of the stored body, then the stored body
 //! ```
 //!
-//! Header and ledger never hold a bare hash of plaintext: the stored body is salted (codec 0) or encrypted (codec 1).
+//! Header and ledger never hold a bare hash of plaintext: the stored body is salted (codec 0) or encrypted (codec 1, see
+//! [`crate::body`]). Bodies of changes and refusals are what people are told by: they are encrypted. Control entries are
+//! plain, because the keys themselves are ruled by them; accesses and closed refusals hold pseudonyms and hashes, and must
+//! stay readable to whoever checks an answer when the record is erased.
 
+use std::borrow::Cow;
+
+use crate::body;
 use crate::codec::{DecodeError, Reader, Writer};
 use crate::ids::{ContractId, Pseudonym, RegisterEpoch, RegisterName, Timestamp};
+use crate::keys::{KeyTree, NoKey, RecordKey};
 use crate::position::Stream;
 
 /// The format that this program writes.
@@ -31,6 +38,7 @@ pub const ENTRY_BYTES_MAX: usize = 4 << 20;
 pub const SALT_BYTES: usize = 16;
 
 const FIXED_BYTES: usize = 96;
+const HASH_AT: usize = 64;
 
 /// How the body is stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -38,7 +46,7 @@ const FIXED_BYTES: usize = 96;
 pub enum BodyCodec {
     /// 16 random bytes, then the body.
     SaltedPlain = 0,
-    /// AES-256-GCM under a key of the record's own; destroying the key erases the body.
+    /// [`crate::body`]: AES-256-GCM under a key that only the record's own gives; destroying that erases the body.
     Aes256Gcm = 1,
 }
 
@@ -134,6 +142,22 @@ impl EntryHeader {
             contract: ContractId::default(),
         }
     }
+
+    fn encode_fixed(&self, w: &mut Writer) {
+        w.u8(ENTRY_VERSION).u8(self.kind.stream() as u8).u8(self.codec as u8).u8(self.kind as u8);
+        w.u32(self.epoch.0).u64(self.version);
+        w.i64(self.effective_at.0).i64(self.recorded_at.0);
+        w.raw(&self.record.0).raw(&self.contract.0);
+    }
+
+    /// What an encrypted body is bound to: the header's bytes up to the body's hash, and the register's name behind its length.
+    pub fn bound(&self) -> Vec<u8> {
+        let mut w = Writer::with_capacity(HASH_AT + 64);
+        self.encode_fixed(&mut w);
+        let name = self.register.as_ref().map_or("", RegisterName::as_str);
+        w.u8(name.len() as u8).raw(name.as_bytes());
+        w.finish()
+    }
 }
 
 /// A decoded entry that borrows its stored body.
@@ -152,20 +176,43 @@ impl<'a> Entry<'a> {
     /// [`TooLarge`] past [`ENTRY_BYTES_MAX`].
     pub fn encode_salted(header: &EntryHeader, salt: &[u8; SALT_BYTES], body: &[u8]) -> Result<Vec<u8>, TooLarge> {
         debug_assert_eq!(header.codec, BodyCodec::SaltedPlain);
+        Self::encode(header, SALT_BYTES + body.len(), |w| {
+            w.raw(salt).raw(body);
+        })
+    }
+
+    /// Encodes an entry whose body is encrypted under the record's key. The salt must be drawn anew for every entry.
+    ///
+    /// # Errors
+    /// [`TooLarge`] past [`ENTRY_BYTES_MAX`].
+    pub fn encode_encrypted(
+        header: &EntryHeader,
+        key: &RecordKey,
+        salt: &[u8; SALT_BYTES],
+        body: &[u8],
+    ) -> Result<Vec<u8>, TooLarge> {
+        debug_assert_eq!(header.codec, BodyCodec::Aes256Gcm);
+        let secret = key.body_secret(header.record, salt);
+        Self::encode(header, body::OVERHEAD_BYTES + body.len(), |w| {
+            w.raw(&body::seal(&secret, salt, &header.bound(), body));
+        })
+    }
+
+    fn encode(header: &EntryHeader, body_bytes: usize, body: impl FnOnce(&mut Writer)) -> Result<Vec<u8>, TooLarge> {
         let name = header.register.as_ref().map_or("", RegisterName::as_str);
-        let total = FIXED_BYTES + 1 + name.len() + 4 + SALT_BYTES + body.len();
+        let total = FIXED_BYTES + 1 + name.len() + 4 + body_bytes;
         if total > ENTRY_BYTES_MAX {
             return Err(TooLarge { bytes: total });
         }
-        let hash = blake3::Hasher::new().update(salt).update(body).finalize();
         let mut w = Writer::with_capacity(total);
-        w.u8(ENTRY_VERSION).u8(header.kind.stream() as u8).u8(header.codec as u8).u8(header.kind as u8);
-        w.u32(header.epoch.0).u64(header.version);
-        w.i64(header.effective_at.0).i64(header.recorded_at.0);
-        w.raw(&header.record.0).raw(&header.contract.0).raw(hash.as_bytes());
-        w.u8(name.len() as u8).raw(name.as_bytes());
-        w.u32((SALT_BYTES + body.len()) as u32).raw(salt).raw(body);
-        Ok(w.finish())
+        header.encode_fixed(&mut w);
+        w.raw(&[0; 32]).u8(name.len() as u8).raw(name.as_bytes()).u32(body_bytes as u32);
+        body(&mut w);
+        let mut bytes = w.finish();
+        debug_assert_eq!(bytes.len(), total, "the body has the length that was told");
+        let hash = blake3::hash(&bytes[total - body_bytes..]);
+        bytes[HASH_AT..FIXED_BYTES].copy_from_slice(hash.as_bytes());
+        Ok(bytes)
     }
 
     /// Decodes an entry and checks that its kind fits its stream. The body's hash is checked by [`Entry::verify_body`].
@@ -210,10 +257,10 @@ impl<'a> Entry<'a> {
 
     /// Whether the stored body has the hash that the header of `bytes` (this entry, encoded) names.
     pub fn verify_body(&self, bytes: &[u8]) -> bool {
-        bytes.get(64..FIXED_BYTES).is_some_and(|h| h == blake3::hash(self.stored_body).as_bytes())
+        bytes.get(HASH_AT..FIXED_BYTES).is_some_and(|h| h == blake3::hash(self.stored_body).as_bytes())
     }
 
-    /// The body, when it is stored plain.
+    /// The body of an entry whose stream is never encrypted: control, accesses, closed refusals.
     ///
     /// # Errors
     /// [`BodyError`] when it is encrypted or shorter than its salt.
@@ -222,6 +269,44 @@ impl<'a> Entry<'a> {
             BodyCodec::SaltedPlain => self.stored_body.get(SALT_BYTES..).ok_or(BodyError::Short),
             BodyCodec::Aes256Gcm => Err(BodyError::Encrypted),
         }
+    }
+
+    /// The body, with the key of its record.
+    ///
+    /// # Errors
+    /// [`BodyError`]; [`BodyError::Erased`] when the record's key was destroyed.
+    pub fn body(&self, keys: &KeyTree) -> Result<Cow<'a, [u8]>, BodyError> {
+        match self.header.codec {
+            BodyCodec::SaltedPlain => self.plain_body().map(Cow::Borrowed),
+            BodyCodec::Aes256Gcm => {
+                let salt = body::salt(self.stored_body).ok_or(BodyError::Short)?;
+                let key = keys.key(self.header.record)?;
+                self.body_by(&key.body_secret(self.header.record, &salt)).map(Cow::Owned)
+            }
+        }
+    }
+
+    /// The encrypted body, with the secret of this one body ([`RecordKey::body_secret`]).
+    ///
+    /// # Errors
+    /// [`BodyError`].
+    pub fn body_by(&self, secret: &[u8; 32]) -> Result<Vec<u8>, BodyError> {
+        match self.header.codec {
+            BodyCodec::SaltedPlain => Err(BodyError::Plain),
+            BodyCodec::Aes256Gcm => body::open(secret, &self.header.bound(), self.stored_body),
+        }
+    }
+
+    /// The secret of this one body, for whoever is to be shown it; `None` when it is stored plain.
+    ///
+    /// # Errors
+    /// [`BodyError`] when there is no key.
+    pub fn body_secret(&self, keys: &KeyTree) -> Result<Option<[u8; 32]>, BodyError> {
+        if self.header.codec == BodyCodec::SaltedPlain {
+            return Ok(None);
+        }
+        let salt = body::salt(self.stored_body).ok_or(BodyError::Short)?;
+        Ok(Some(*keys.key(self.header.record)?.body_secret(self.header.record, &salt)))
     }
 }
 
@@ -236,10 +321,31 @@ pub struct TooLarge {
 /// Why a stored body cannot be read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum BodyError {
-    /// The body is encrypted; this program has no record keys.
-    #[error("the body is encrypted (codec 1), which this program does not read")]
+    /// The record's key was destroyed: nobody can read the body any more.
+    #[error("the record is erased: its key was destroyed")]
+    Erased,
+    /// The body is encrypted, and whoever reads it holds no keys.
+    #[error("the body is encrypted (codec 1), and no keys are at hand: give the key file of this log")]
     Encrypted,
+    /// The body was encrypted under another key than the one at hand.
+    #[error("the body was encrypted under another key: give the key file of this log")]
+    OtherKey,
+    /// The body or its header is not what was encrypted.
+    #[error("the encrypted body or its header was changed")]
+    Changed,
+    /// The body is plain, where an encrypted one was expected.
+    #[error("the body is stored plain: no secret opens it")]
+    Plain,
     /// The body is shorter than its salt.
     #[error("the stored body is shorter than its salt")]
     Short,
+}
+
+impl From<NoKey> for BodyError {
+    fn from(error: NoKey) -> Self {
+        match error {
+            NoKey::Destroyed => Self::Erased,
+            NoKey::Absent => Self::Encrypted,
+        }
+    }
 }

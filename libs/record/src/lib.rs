@@ -2,7 +2,7 @@
 //!
 //! Everything that is written to the log or summed into the digest has its codec here, written by hand and pinned by
 //! golden bytes (`tests/golden.rs`): the [entry](entry), the [change envelope](envelope), [control entries](control),
-//! [access entries](access) and the rows of the [digest](digest).
+//! [access entries](access), the rows of the [digest](digest), [encrypted bodies](body) and the [keys](keys) they need.
 //!
 //! Invariants: decoding never panics and never allocates more than the input's length; every format opens with a
 //! version byte; integers are little-endian; encoding is canonical (one value, one encoding).
@@ -10,12 +10,14 @@
 //! Deliberately absent: I/O, clocks, randomness, protobuf. A salt, a time or a secret is always an argument.
 
 pub mod access;
+pub mod body;
 pub mod codec;
 pub mod control;
 pub mod digest;
 pub mod entry;
 pub mod envelope;
 pub mod ids;
+pub mod keys;
 pub mod position;
 pub mod secret;
 
@@ -27,5 +29,6 @@ pub use ids::{
     AgencyId, ContractId, IdError, Kind, MentionId, Pseudonym, RecordId, RegisterEpoch, RegisterName, Timestamp,
     Version,
 };
+pub use keys::{KeyTree, Keyring};
 pub use position::{Index, Partition, Position, PositionError, Positions, Stream};
 pub use secret::LogSecret;

@@ -1,6 +1,9 @@
-//! The log's one secret, and every name that is derived from it.
+//! The log's one secret, every name that is derived from it, and the keys of its bodies.
+
+use std::sync::Arc;
 
 use crate::ids::{MentionId, Pseudonym, RecordId, RegisterName};
+use crate::keys::{KeyTree, Keyring};
 use crate::position::Partition;
 
 /// 32 secret bytes per log. They live beside the log, never in it; the first control entry commits to them.
@@ -10,6 +13,7 @@ pub struct LogSecret {
     mention: [u8; 32],
     answer: [u8; 32],
     commitment: [u8; 32],
+    keys: Keyring,
 }
 
 impl LogSecret {
@@ -20,7 +24,24 @@ impl LogSecret {
             mention: blake3::derive_key("hub 2026 mention id v1", secret),
             answer: blake3::derive_key("hub 2026 answer salt v1", secret),
             commitment: blake3::derive_key("hub 2026 secret commitment v1", secret),
+            keys: Keyring::absent(),
         }
+    }
+
+    /// The same, with the keys of the log's bodies. Without keys new bodies are stored plain, and encrypted ones cannot be
+    /// read.
+    pub fn with_keys(self, keys: Keyring) -> Self {
+        Self { keys, ..self }
+    }
+
+    /// The keys of bodies as they are now.
+    pub fn keys(&self) -> Arc<KeyTree> {
+        self.keys.load()
+    }
+
+    /// The id of the ring of keys; `None` where bodies are stored plain.
+    pub fn ring(&self) -> Option<[u8; 16]> {
+        self.keys.id()
     }
 
     /// What the first control entry holds: it names the secret without giving it away.

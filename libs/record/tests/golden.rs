@@ -187,6 +187,28 @@ fn control_entries_are_pinned() {
 }
 
 #[test]
+fn control_entries_about_keys_are_pinned() {
+    let orders = [
+        Order::Keys { ring: [1; 16], wrapping: [2; 16] },
+        Order::ErasureAsked { records: vec![Pseudonym([3; 16]), Pseudonym([4; 16])] },
+        Order::ErasureDecided { asked: Index(7), approved: true },
+        Order::ErasureDecided { asked: Index(7), approved: false },
+    ];
+    let expected = [
+        "2001010101010101010101010101010101020202020202020202020202020202 02",
+        "210203030303030303030303030303030303040404040404040404040404040404 04",
+        "22070000000000000001",
+        "22070000000000000000",
+    ];
+    for (order, expected) in orders.into_iter().zip(expected) {
+        let control = Control { actor: "ops".into(), reason: "test".into(), order };
+        let bytes = control.encode();
+        assert_eq!(hex(&bytes[10..]), expected.replace(' ', ""));
+        assert_eq!(Control::decode(&bytes), Ok(control));
+    }
+}
+
+#[test]
 fn digest_rows_and_sum_are_pinned() {
     assert_eq!(hash(&rows().concat()), "683437c8989f54dc377b061753f2eb27");
     let mut sum = LtHash::default();

@@ -23,6 +23,8 @@ pub(crate) enum Phase {
     Creating = 0,
     /// It holds batches.
     Ready = 1,
+    /// Its files hold values that had to go: it is built anew.
+    Purged = 2,
 }
 
 /// What the manifest says.
@@ -104,6 +106,7 @@ impl Manifest {
             phase: match body[11] {
                 0 => Phase::Creating,
                 1 => Phase::Ready,
+                2 => Phase::Purged,
                 _ => return None,
             },
             fold_version: u32::from_le_bytes(body[12..16].try_into().expect("four bytes")),

@@ -125,6 +125,62 @@ fn merges_forget_dead_nodes() {
 }
 
 #[test]
+fn a_purge_leaves_no_dead_posting_and_no_overwritten_value_in_any_file() {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let mut store = open(dir.path(), StoreKind::Fjall).expect("an empty directory").into_store();
+    let secret = *b"a value that must go for ever, all of it";
+    for _ in 0..20 {
+        batch(&mut store, 100);
+    }
+    let mut txn = store.begin().expect("not poisoned");
+    txn.put(Table::Lookup, b"gone", &secret);
+    txn.put(Table::Lookup, b"kept", b"a value that stays");
+    txn.commit(b"p", &[1; 32]).expect("a sound disk");
+    let mut txn = store.begin().expect("not poisoned");
+    txn.delete(Table::Lookup, b"gone");
+    txn.commit(b"p", &[2; 32]).expect("a sound disk");
+    assert!(holds(dir.path(), &secret), "until then it stands in the journal");
+    assert!(store.purge(Arc::new(|node| node % 10 == 4)).expect("a sound disk"));
+    assert!(!holds(dir.path(), &secret));
+    let expect = |store: &mut ViewStore| {
+        let txn = store.begin().expect("not poisoned");
+        for node in 0..2_000 {
+            let mut found = Vec::new();
+            txn.lookup(keys_of(&feature(node))[1], 10, &mut found).expect("sound");
+            assert_eq!(found.is_empty(), node % 10 == 4, "node {node}");
+        }
+        assert_eq!(txn.get(Table::Lookup, b"kept").expect("sound").as_deref(), Some(&b"a value that stays"[..]));
+    };
+    expect(&mut store);
+    batch(&mut store, 100);
+    drop(store);
+    expect(&mut resume(dir.path(), StoreKind::Fjall));
+}
+
+#[test]
+fn a_purged_sled_is_built_anew() {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let mut store = open(dir.path(), StoreKind::Sled).expect("an empty directory").into_store();
+    batch(&mut store, 100);
+    assert!(!store.purge(Arc::new(|_| false)).expect("a sound disk"));
+    batch(&mut store, 100);
+    store.close().expect("a sound disk");
+    assert!(matches!(open(dir.path(), StoreKind::Sled).err(), Some(OpenError::Purged { .. })));
+    ViewStore::discard(dir.path()).expect("a view store");
+    assert!(matches!(open(dir.path(), StoreKind::Sled), Ok(view_store::Opened::Fresh(_))));
+}
+
+fn holds(dir: &std::path::Path, wanted: &[u8]) -> bool {
+    std::fs::read_dir(dir).expect("a directory").any(|entry| {
+        let path = entry.expect("an entry").path();
+        if path.is_dir() {
+            return holds(&path, wanted);
+        }
+        std::fs::read(&path).expect("a file").windows(wanted.len()).any(|bytes| bytes == wanted)
+    })
+}
+
+#[test]
 fn other_log_fold_kind_and_format_are_named() {
     let dir = tempfile::tempdir().expect("a temporary directory");
     open(dir.path(), StoreKind::Fjall).expect("an empty directory").into_store().close().expect("a sound disk");

@@ -3,7 +3,7 @@
 use clap::{Parser, Subcommand};
 
 use crate::commands::{
-    accesses, audit, bench, check, completions, config, contracts, demo, dev_certs, explain, get, link, policy,
+    accesses, audit, bench, check, completions, config, contracts, demo, dev_certs, explain, get, keys, link, policy,
     procedures, publish, quality, register, rejected, review, search, serve, status, units, views, watch,
 };
 use crate::context::{Context, GlobalArgs};
@@ -70,6 +70,8 @@ pub enum Command {
     Views(views::ViewsArgs),
     /// Prove, check and replay what the log holds
     Audit(audit::AuditArgs),
+    /// Check, back up, restore or rotate the keys of bodies
+    Keys(keys::KeysArgs),
     /// Show, register, check or export contracts
     Contracts(contracts::ContractsArgs),
     /// Import or show lists of administrative units
@@ -112,6 +114,7 @@ impl Command {
             Self::Register(args) => register::run(args, context).await,
             Self::Views(args) => views::run(args, context).await,
             Self::Audit(args) => audit::run(args, context).await,
+            Self::Keys(args) => keys::run(args, context).await,
             Self::Contracts(args) => contracts::run(args, context).await,
             Self::Units(args) => units::run(args, context).await,
             Self::Policy(args) => policy::run(args, context).await,

@@ -16,6 +16,7 @@ pub mod commands;
 pub mod config;
 pub mod connection;
 pub mod context;
+mod erasure;
 pub mod error;
 pub mod listening;
 pub mod output;

@@ -138,9 +138,10 @@ impl Answer<'_> {
                 let receipt = self.receipt(hashes);
                 outcome::Outcome::Accepted(Accepted { receipt, findings })
             }
-            Slot::Rejected { violations } => {
-                let position = self.appended.get(self.kept).map(|kept| wire_position(kept.position));
-                self.kept += 1;
+            Slot::Rejected { violations, kept } => {
+                let position = if kept { self.appended.get(self.kept) } else { None };
+                let position = position.map(|kept| wire_position(kept.position));
+                self.kept += usize::from(kept);
                 outcome::Outcome::Rejected(Rejected { position, violations })
             }
             Slot::Duplicate { of } => outcome::Outcome::Duplicate(Duplicate { of: self.place(of).await? }),

@@ -1,11 +1,11 @@
 //! The first entries of a log, and the check that a process holds its secret.
 
-use event_log::{EventLog, ReadError};
+use event_log::{EventLog, ReadError, StreamSet};
 use linkage::Model;
 use projection::units::UnitList;
 use record::control::{Control, Order};
 use record::entry::BodyError;
-use record::{DecodeError, Entry, IdError, Index, LogSecret, Partition, Position, RegisterName, Stream};
+use record::{DecodeError, Entry, IdError, Index, LogSecret, Partition, Position, Positions, RegisterName, Stream};
 
 use crate::control::{ControlError, encode_control};
 use crate::source::{Clock, Salts};
@@ -18,6 +18,8 @@ pub struct Bootstrap {
     pub kinds: Vec<u8>,
     /// Dated unit lists, each after the one that it replaces. The first linkage model normalises with these.
     pub unit_lists: Vec<UnitList>,
+    /// [`Order::Keys`], when bodies are encrypted.
+    pub keys: Option<Order>,
     /// The time.
     pub clock: Clock,
     /// Salts.
@@ -91,6 +93,7 @@ fn prefix(log: &EventLog, secret: &LogSecret, first: &Bootstrap) -> Result<Vec<C
         Order::LogOpened { commitment: secret.commitment(), partitions: log.partitions().change },
         Order::Kinds { descriptors: first.kinds.clone() },
     ];
+    orders.extend(first.keys.clone());
     for built_in in contract::builtin() {
         let register = RegisterName::try_from(built_in.register)?;
         orders.push(Order::Contract { register, descriptors: built_in.descriptor_set.to_vec() });
@@ -105,6 +108,25 @@ fn prefix(log: &EventLog, secret: &LogSecret, first: &Bootstrap) -> Result<Vec<C
         unit_lists: first.unit_lists.iter().map(|list| list.version.clone()).collect(),
     });
     Ok(orders.into_iter().map(Control::by_hub).collect())
+}
+
+/// Whether the log says that its bodies are encrypted, under the keys of which ring. Reads the whole control stream.
+///
+/// # Errors
+/// [`BootstrapError`]: the control stream cannot be read.
+pub fn ring_of(log: &EventLog) -> Result<Option<[u8; 16]>, BootstrapError> {
+    let mut reader = log.reader(&Positions::new(), StreamSet::empty().with(Stream::Control))?;
+    loop {
+        let batch = reader.next_batch(4_096, 4 << 20)?;
+        if batch.entries.is_empty() {
+            return Ok(None);
+        }
+        for logged in &batch.entries {
+            if let Order::Keys { ring, .. } = Control::decode(Entry::decode(&logged.bytes)?.plain_body()?)?.order {
+                return Ok(Some(ring));
+            }
+        }
+    }
 }
 
 fn verify(log: &EventLog, secret: &LogSecret) -> Result<(), BootstrapError> {

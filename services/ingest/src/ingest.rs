@@ -103,7 +103,7 @@ impl Ingest {
         // Before the committer starts: what comes later it tells itself.
         let ends = core.log.ends();
         let folded = core.folded.borrow().clone();
-        if let Err(error) = tail::load(&core.unfolded, &core.log, &folded, &ends) {
+        if let Err(error) = tail::load(&core.unfolded, &core.log, &core.secret, &folded, &ends) {
             // A retry may be appended once more; the fold finds that it is a duplicate.
             tracing::error!(error = %told(&error), "what is not folded cannot be read: retries are not recognised until it is");
         }

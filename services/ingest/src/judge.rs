@@ -1,6 +1,6 @@
 //! One batch from received changes to what is to be appended: pure work on the processor and reads of the heads. Runs on a blocking thread.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use access::{Access, Refusal as Denied};
@@ -10,10 +10,11 @@ use event_log::{APPEND_BYTES_MAX, Append};
 use projection::head::Head;
 use projection::state::ControlState;
 use prost::Message as _;
+use record::entry::SALT_BYTES;
 use record::envelope::{Refusal, RefusalClosed, RefusalReason, TraceContext};
 use record::{
-    ContractId, Entry, EntryHash, EntryHeader, EntryKind, Operation, Partition, Position, Pseudonym, RecordId,
-    RegisterEpoch, RegisterName, StatementHash, Stream, Timestamp,
+    BodyCodec, ContractId, Entry, EntryHash, EntryHeader, EntryKind, KeyTree, Operation, Partition, Position,
+    Pseudonym, RecordId, RegisterEpoch, RegisterName, StatementHash, Stream, Timestamp,
 };
 use telemetry::told;
 use view_store::Table;
@@ -51,7 +52,7 @@ pub(crate) enum Slot {
     /// The next of the appended changes.
     Accepted { findings: Vec<Violation> },
     /// Refused; the next of the kept refusals when `kept`.
-    Rejected { violations: Vec<Violation> },
+    Rejected { violations: Vec<Violation>, kept: bool },
     /// The same statement is known.
     Duplicate { of: Known },
     /// Another statement is known.
@@ -83,14 +84,24 @@ pub(crate) struct Judged {
 /// A change after its own check.
 enum Own<'a> {
     Denied(Denied),
-    Refused { stated: Option<(Identity, StatementHash)>, violations: Vec<Violation> },
-    Good { framed: Box<Framed<'a>>, identity: Identity, statement: StatementHash, findings: Vec<Violation> },
+    Refused {
+        stated: Option<(Identity, StatementHash)>,
+        violations: Vec<Violation>,
+    },
+    /// The record is erased: nothing of it is kept any more, not even a refusal.
+    Erased,
+    Good {
+        framed: Box<Framed<'a>>,
+        identity: Identity,
+        statement: StatementHash,
+        findings: Vec<Violation>,
+    },
 }
 
 impl Own<'_> {
     fn stated(&self) -> Option<(Identity, StatementHash)> {
         match self {
-            Self::Denied(_) => None,
+            Self::Denied(_) | Self::Erased => None,
             Self::Refused { stated, .. } => *stated,
             Self::Good { identity, statement, .. } => Some((*identity, *statement)),
         }
@@ -104,11 +115,12 @@ pub(crate) fn judge(core: &Core, batch: &Batch) -> Result<Judged, Error> {
     let contract = state.current(&batch.register).map(|known| known.contract.clone());
     let access = core.access.load();
     let epoch = stamp(&state, batch);
-    let judging = Judging { core, batch, contract, epoch, now };
+    let (erased, keys) = (Arc::clone(&state.erased), core.secret.keys());
+    let judging = Judging { core, batch, contract, epoch, now, erased, keys };
     let own = judging.own(&access);
     let good = own.iter().filter_map(|own| match own {
         Own::Good { identity, statement, .. } => Some((*identity, *statement)),
-        Own::Denied(_) | Own::Refused { .. } => None,
+        Own::Denied(_) | Own::Refused { .. } | Own::Erased => None,
     });
     let (claims, found) = core.unfolded.claim(good);
     judging.settle(own, claims, found)
@@ -134,6 +146,8 @@ struct Judging<'a> {
     /// What the changes are stamped with.
     epoch: Option<RegisterEpoch>,
     now: Timestamp,
+    erased: Arc<BTreeSet<Pseudonym>>,
+    keys: Arc<KeyTree>,
 }
 
 impl<'a> Judging<'a> {
@@ -181,6 +195,9 @@ impl<'a> Judging<'a> {
             Err(violations) => return Own::Refused { stated: None, violations },
         };
         let record = self.core.secret.pseudonym(&self.batch.register, &framed.envelope.record_id);
+        if self.is_erased(record) {
+            return Own::Erased;
+        }
         let identity = (record, epoch, framed.version.get());
         let statement = framed.envelope.statement_hash();
         let refused = |violations| Own::Refused { stated: Some((identity, statement)), violations };
@@ -204,6 +221,11 @@ impl<'a> Judging<'a> {
             }
         };
         Own::Good { framed: Box::new(framed), identity, statement, findings }
+    }
+
+    /// Whether the record was erased, or its key will have been a moment from now.
+    fn is_erased(&self, record: Pseudonym) -> bool {
+        self.erased.contains(&record) || self.keys.is_destroyed(record)
     }
 
     /// Joins each change with what is known of its identity, and encodes what is to be appended.
@@ -231,6 +253,12 @@ impl<'a> Judging<'a> {
         let change = &self.batch.changes[at];
         let refused = match own {
             Own::Denied(denied) => return Ok(Slot::Unauthorised { denied }),
+            Own::Erased => {
+                sealing.close(at)?;
+                let message = "the record was erased for good: nothing is kept of it, and its id cannot be used again";
+                let violations = vec![violation("record_id", "hub.record_erased", "contradiction", message)];
+                return Ok(Slot::Rejected { violations, kept: false });
+            }
             Own::Good { framed, identity, findings, .. } => match known {
                 None => {
                     sealing.change(&framed, identity)?;
@@ -252,10 +280,9 @@ impl<'a> Judging<'a> {
             },
         };
         let (violations, stated) = refused;
-        if matches!(self.batch.source, Source::Published) {
-            sealing.refusal(change, stated.map(|(identity, _)| identity.0), &violations)?;
-        }
-        Ok(Slot::Rejected { violations })
+        let kept = matches!(self.batch.source, Source::Published)
+            && sealing.refusal(change, stated.map(|(identity, _)| identity.0), &violations)?;
+        Ok(Slot::Rejected { violations, kept })
     }
 
     /// What is known of the changes' identities, by place in the batch; changes of which nothing is known are left out.
@@ -267,7 +294,7 @@ impl<'a> Judging<'a> {
             let Some((identity, statement)) = own.stated() else { continue };
             let claim = match own {
                 Own::Good { .. } => found.next().expect("one answer per claimed identity"),
-                Own::Denied(_) | Own::Refused { .. } => match self.core.unfolded.find(&identity) {
+                Own::Denied(_) | Own::Erased | Own::Refused { .. } => match self.core.unfolded.find(&identity) {
                     Some((known, place)) => Claim::Known { equal: known == statement, place },
                     None => Claim::New,
                 },
@@ -339,7 +366,7 @@ impl Prior {
 /// Encodes entries.
 struct Sealing<'j, 'a> {
     judging: &'j Judging<'a>,
-    salts: std::vec::IntoIter<[u8; record::entry::SALT_BYTES]>,
+    salts: std::vec::IntoIter<[u8; SALT_BYTES]>,
     contract: ContractId,
     changes: Vec<Append>,
     hashes: Vec<EntryHash>,
@@ -356,8 +383,8 @@ struct Kept {
 
 impl<'j, 'a> Sealing<'j, 'a> {
     fn new(judging: &'j Judging<'a>, changes: usize) -> Result<Self, Error> {
-        // A change is one entry and, when it was driven again, one more.
-        let salts = draw(&judging.core.salts, 2 * changes).map_err(|error| {
+        // A change is one entry and, when it was driven again, one more; a refusal is sealed twice and may need a pseudonym.
+        let salts = draw(&judging.core.salts, 3 * changes).map_err(|error| {
             tracing::error!(%error, "the system gives no random bytes");
             Error::Internal
         })?;
@@ -385,9 +412,29 @@ impl<'j, 'a> Sealing<'j, 'a> {
         }
     }
 
+    fn salt(&mut self) -> [u8; SALT_BYTES] {
+        self.salts.next().expect("three salts per change")
+    }
+
+    /// How bodies that tell of a record are stored.
+    fn codec(&self) -> BodyCodec {
+        if self.judging.keys.is_absent() { BodyCodec::SaltedPlain } else { BodyCodec::Aes256Gcm }
+    }
+
     fn seal(&mut self, header: &EntryHeader, body: &[u8], partition: Partition) -> Result<Append, Error> {
-        let salt = self.salts.next().expect("two salts per change");
-        let bytes = Entry::encode_salted(header, &salt, body).map_err(|error| {
+        let salt = self.salt();
+        let sealed = match header.codec {
+            BodyCodec::SaltedPlain => Entry::encode_salted(header, &salt, body),
+            BodyCodec::Aes256Gcm => {
+                // Whoever asks for this codec has seen that there is a key, in the same keys.
+                let key = self.judging.keys.key(header.record).map_err(|error| {
+                    tracing::error!(%error, "a body cannot be encrypted");
+                    Error::Internal
+                })?;
+                Entry::encode_encrypted(header, &key, &salt, body)
+            }
+        };
+        let bytes = sealed.map_err(|error| {
             tracing::error!(%error, "an entry within the limits is larger than the log takes");
             Error::Internal
         })?;
@@ -400,6 +447,7 @@ impl<'j, 'a> Sealing<'j, 'a> {
             Operation::Retract => EntryKind::Retract,
         };
         let header = self.header(kind, identity.0, identity.2, framed.envelope.effective_at);
+        let header = EntryHeader { codec: self.codec(), ..header };
         let partition = identity.0.partition(self.judging.core.partitions.change);
         let append = self.seal(&header, &framed.envelope.encode(), partition)?;
         self.hashes.push(EntryHash::of(&append.bytes));
@@ -407,14 +455,26 @@ impl<'j, 'a> Sealing<'j, 'a> {
         Ok(())
     }
 
-    fn refusal(&mut self, change: &Change, record: Option<Pseudonym>, violations: &[Violation]) -> Result<(), Error> {
+    /// Keeps a refusal; false when its record is erased. One that names no record gets a pseudonym of its own, so that its body
+    /// has a key of its own.
+    fn refusal(&mut self, change: &Change, record: Option<Pseudonym>, violations: &[Violation]) -> Result<bool, Error> {
         let judging = self.judging;
         let by_id = || {
             let id = RecordId::try_from(change.record_id.as_str()).ok()?;
             Some(judging.core.secret.pseudonym(&judging.batch.register, &id))
         };
-        let record = record.or_else(by_id).unwrap_or_default();
+        let record = record.or_else(by_id);
+        if record.is_some_and(|record| judging.is_erased(record)) {
+            return Ok(false);
+        }
+        let codec = self.codec();
+        let record = match (record, codec) {
+            (Some(record), _) => record,
+            (None, BodyCodec::SaltedPlain) => Pseudonym::default(),
+            (None, BodyCodec::Aes256Gcm) => Pseudonym(self.salt()),
+        };
         let header = self.header(EntryKind::Rejected, record, change.version, judging.now);
+        let header = EntryHeader { codec, ..header };
         let partition = record.partition(judging.core.partitions.rejected);
         // A record beyond any bound is named and not kept: the log's own bound would refuse the whole batch.
         let oversized = change.payload.len() > judging.core.limits.payload_bytes_max;
@@ -439,7 +499,7 @@ impl<'j, 'a> Sealing<'j, 'a> {
             [] | [_] => append.clone(),
         };
         self.refusals.push(Kept { append, first_only });
-        Ok(())
+        Ok(true)
     }
 
     /// Closes the refusal that the change at `at` came from, when it was driven again.

@@ -38,7 +38,7 @@ mod status;
 mod tail;
 mod unfolded;
 
-pub use bootstrap::{Bootstrap, BootstrapError, Bootstrapped, bootstrap};
+pub use bootstrap::{Bootstrap, BootstrapError, Bootstrapped, bootstrap, ring_of};
 pub use control::{ControlError, append_control, encode_control};
 pub use cutter::Cutter;
 pub use error::{Error, refusal_of_transport};

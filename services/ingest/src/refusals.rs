@@ -5,6 +5,7 @@ use std::sync::Arc;
 use access::HubAction;
 use event_log::Locator;
 use prost::Message as _;
+use record::entry::BodyError;
 use record::envelope::Refusal;
 use record::{Entry, EntryKind, Index, Partition, Position, RegisterEpoch, RegisterName, Stream, Timestamp};
 use telemetry::told;
@@ -61,9 +62,9 @@ pub(crate) fn list(core: &Core, caller: &str, request: &ListRejectedRequest) -> 
     let mut bytes = 0;
     let mut last = None;
     for (place, locator) in &places {
-        let kept = read(core, *locator)?;
-        bytes += kept.bytes;
         last = Some(*place);
+        let Some(kept) = read(core, *locator)? else { continue };
+        bytes += kept.bytes;
         out.changes.push(RejectedChange {
             position: Some(wire_position(kept.at)),
             change: Some(kept.change),
@@ -74,7 +75,7 @@ pub(crate) fn list(core: &Core, caller: &str, request: &ListRejectedRequest) -> 
             break;
         }
     }
-    let ended = places.len() < limit && out.changes.len() == places.len();
+    let ended = places.len() < limit && last == places.last().map(|(place, _)| *place);
     if let Some((partition, index)) = last.filter(|_| !ended) {
         out.next_page_token = format!("{}.{}", partition.0, index.0);
     }
@@ -92,7 +93,8 @@ fn page(token: &str) -> Result<Option<Place>, Error> {
     parsed.map(Some).ok_or_else(wrong)
 }
 
-fn read(core: &Core, locator: Locator) -> Result<Kept, Error> {
+/// A kept refusal; `None` when its record is erased.
+fn read(core: &Core, locator: Locator) -> Result<Option<Kept>, Error> {
     let damaged = |error: &dyn std::error::Error| {
         tracing::error!(error = %told(error), "a kept refusal cannot be read");
         Error::Internal
@@ -103,14 +105,19 @@ fn read(core: &Core, locator: Locator) -> Result<Kept, Error> {
         tracing::error!(position = %logged.position, "not a kept refusal");
         return Err(Error::Internal);
     }
-    let refusal = Refusal::decode(entry.plain_body().map_err(|e| damaged(&e))?).map_err(|e| damaged(&e))?;
+    let body = match entry.body(&core.secret.keys()) {
+        Ok(body) => body,
+        Err(BodyError::Erased) => return Ok(None),
+        Err(error) => return Err(damaged(&error)),
+    };
+    let refusal = Refusal::decode(&body).map_err(|e| damaged(&e))?;
     let violations = refusal.reasons.iter().map(|reason| Violation {
         field_path: reason.field_path.into(),
         rule_id: reason.rule_id.into(),
         group: reason.group.into(),
         message: reason.message.into(),
     });
-    Ok(Kept {
+    Ok(Some(Kept {
         at: logged.position,
         change: Change::decode(refusal.received).map_err(|e| damaged(&e))?,
         violations: violations.collect(),
@@ -119,7 +126,7 @@ fn read(core: &Core, locator: Locator) -> Result<Kept, Error> {
         epoch: entry.header.epoch,
         rejected_at: entry.header.recorded_at,
         bytes: logged.bytes.len(),
-    })
+    }))
 }
 
 /// Drives refusals again: those named, or all that are open.
@@ -219,7 +226,7 @@ fn read_some(core: &Core, mut rest: Rest) -> Result<(Vec<Kept>, Rest), Error> {
     while bytes < REDRIVE_BYTES
         && let Some((_, locator)) = rest.next()
     {
-        let kept = read(core, locator)?;
+        let Some(kept) = read(core, locator)? else { continue };
         bytes += kept.bytes;
         out.push(kept);
     }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use projection::head::{Facts, Head, HeadFinding, Linked, StoredVersion};
+use record::entry::BodyError;
 use record::{Entry, Envelope, Position, Pseudonym, RecordId, RegisterName, Stream};
 use telemetry::told;
 use view_store::{Table, View};
@@ -102,7 +103,12 @@ fn messages<'f>(
         Error::Internal
     })?;
     let entry = Entry::decode(&logged.bytes).map_err(unsound)?;
-    let envelope = Envelope::decode(entry.plain_body().map_err(unsound)?).map_err(unsound)?;
+    let body = match entry.body(&core.secret.keys()) {
+        Ok(body) => body,
+        Err(BodyError::Erased) => return Ok(BTreeMap::new()),
+        Err(error) => return Err(unsound(error)),
+    };
+    let envelope = Envelope::decode(&body).map_err(unsound)?;
     let Ok(record_type) = contract.record_type(&facts.record_type) else { return Ok(BTreeMap::new()) };
     let judged = record_type.judge(envelope.payload, entry.header.recorded_at.0);
     let mut said: BTreeMap<(String, String), String> =

@@ -2,7 +2,8 @@
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, PoisonError, RwLock, mpsc};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, mpsc};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -14,7 +15,7 @@ use projection::basis::{Basis, BasisName};
 use projection::state::ControlState;
 use record::{Digest, Index, LogSecret, Positions};
 use telemetry::{FoldMetrics, Metrics, told};
-use tokio::sync::watch;
+use tokio::sync::{oneshot, watch};
 use view_store::{Expect, OpenError, Opened, Options, Serving, ViewStore};
 
 use crate::fold::{Fed, Feed, FeedOptions, Fold, FoldError, Folded, Totals};
@@ -117,6 +118,10 @@ pub struct ViewsHandle {
     pub(crate) taking_over: Arc<RwLock<()>>,
     /// How often they have.
     pub(crate) takeovers: Arc<AtomicU64>,
+    /// Whether the views were built anew at this start, because the store could not be trusted.
+    pub rebuilt: bool,
+    /// Purges what derived files hold of erased records.
+    pub purger: Purger,
 }
 
 impl ViewsHandle {
@@ -154,6 +159,63 @@ impl ViewsHandle {
     }
 }
 
+/// Asks the fold's thread to purge its files.
+#[derive(Debug, Clone)]
+pub struct Purger {
+    purges: SyncSender<Purge>,
+    /// Purges that wait or run.
+    wanted: Arc<AtomicU64>,
+    /// Held to read by whoever reads one state of the views for long: what it reads cannot be compacted away.
+    long_reads: Arc<RwLock<()>>,
+}
+
+#[derive(Debug)]
+struct Purge {
+    lookups: bool,
+    done: oneshot::Sender<bool>,
+}
+
+/// The fold has stopped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the fold has stopped: the views are purged at the next start of the hub")]
+pub struct NotPurged;
+
+impl Purger {
+    /// Overwrites what the views' files still hold of erased records ([`Fold::purge`]); with `lookups` every look-up is
+    /// compared with them, too, which happens anyway where the fold has left some. False when the views are built anew at the
+    /// next start instead. Waits for the fold's thread; call it where that may block.
+    ///
+    /// # Errors
+    /// [`NotPurged`].
+    pub fn purge(&self, lookups: bool) -> Result<bool, NotPurged> {
+        self.wanted.fetch_add(1, Ordering::AcqRel);
+        let _none_reads = self.long_reads.write().unwrap_or_else(PoisonError::into_inner);
+        let purged = self.ask(lookups);
+        self.wanted.fetch_sub(1, Ordering::AcqRel);
+        purged
+    }
+
+    /// Whether a purge waits: who reads for long then ends early, and begins anew after it.
+    pub fn is_wanted(&self) -> bool {
+        self.wanted.load(Ordering::Acquire) > 0
+    }
+
+    /// To be held by whoever reads one state of the views for long and looks at [`Purger::is_wanted`] meanwhile.
+    pub fn long_read(&self) -> RwLockReadGuard<'_, ()> {
+        self.long_reads.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn ask(&self, lookups: bool) -> Result<bool, NotPurged> {
+        let (done, finished) = oneshot::channel();
+        // Whatever went wrong, the fold's thread is gone and has told why.
+        self.purges.send(Purge { lookups, done }).map_err(|_| NotPurged)?;
+        finished.blocking_recv().map_err(|_| NotPurged)
+    }
+}
+
+/// Purges that wait; each waits for its end, so they are as many as there are callers.
+const PURGES_MAX: usize = 4;
+
 /// The running fold. Stop it with [`Views::stop`].
 pub struct Views {
     /// What others see.
@@ -189,6 +251,7 @@ impl Views {
         let (prepared_tx, prepared) = watch::channel(None);
         let (reader, taking_over) = (Serving::new(fold.reader()), Arc::new(RwLock::new(())));
         let takeovers = Arc::new(AtomicU64::new(0));
+        let (purger, purges) = sync_channel(PURGES_MAX);
         let handle = ViewsHandle {
             log: log.clone(),
             secret,
@@ -202,6 +265,8 @@ impl Views {
             operator: Operator { commands, prepared },
             taking_over: Arc::clone(&taking_over),
             takeovers: Arc::clone(&takeovers),
+            rebuilt: rebuilding_because.is_some(),
+            purger: Purger { purges: purger, wanted: Arc::default(), long_reads: Arc::default() },
         };
         let stop = Arc::new(AtomicBool::new(false));
         let run = Run {
@@ -222,6 +287,8 @@ impl Views {
             reader,
             taking_over,
             takeovers,
+            purges,
+            lookups_left: false,
         };
         let stopping = Arc::clone(&stop);
         let thread = std::thread::Builder::new().name("fold".into()).spawn(move || run.until(&stopping))?;
@@ -277,6 +344,7 @@ pub(crate) fn may_rebuild(e: &OpenError) -> bool {
         OpenError::Emptied { .. }
         | OpenError::LostBatches { .. }
         | OpenError::Damaged { .. }
+        | OpenError::Purged { .. }
         | OpenError::OtherFoldVersion { .. }
         | OpenError::OtherStoreKind { .. }
         | OpenError::OtherFormat { .. } => true,
@@ -365,6 +433,8 @@ pub(crate) struct Run {
     pub(crate) reader: Serving,
     pub(crate) taking_over: Arc<RwLock<()>>,
     pub(crate) takeovers: Arc<AtomicU64>,
+    purges: Receiver<Purge>,
+    lookups_left: bool,
 }
 
 const IDLE_WAIT: Duration = Duration::from_millis(200);
@@ -395,6 +465,7 @@ impl Run {
             if self.obey()? {
                 feed = Feed::start(&self.fold, &self.log, options, |_| true)?;
             }
+            self.purge()?;
             let batch = match feed.next(IDLE_WAIT)? {
                 Fed::Batch(batch) => batch,
                 Fed::Idle => {
@@ -407,9 +478,28 @@ impl Run {
             let begin = Instant::now();
             let policy = self.policy_indices();
             let folded = self.fold.fold_prepared(batch)?;
+            self.lookups_left |= folded.lookups_left;
             self.publish(&folded, policy);
             self.metrics.batch(folded.changes, folded.controls, begin.elapsed());
             self.metrics.behind(self.behind());
+        }
+        Ok(())
+    }
+
+    fn purge(&mut self) -> Result<(), FoldError> {
+        while let Ok(Purge { lookups, done }) = self.purges.try_recv() {
+            let begin = Instant::now();
+            // What is prepared and what is kept for going back hold the same records: they can be folded again.
+            self.end_beside();
+            self.generations
+                .discard_prepared()
+                .and_then(|()| self.generations.discard_previous())
+                .map_err(FoldError::Thread)?;
+            let purged = self.fold.purge(lookups || self.lookups_left)?;
+            self.lookups_left = false;
+            tracing::info!(elapsed_ms = begin.elapsed().as_millis(), "the views were purged of erased records");
+            // Whoever asked may have gone away.
+            let _ = done.send(purged);
         }
         Ok(())
     }

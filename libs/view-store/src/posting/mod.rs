@@ -173,6 +173,23 @@ impl PostingIndex {
         Ok(())
     }
 
+    /// Rewrites every run without dead nodes.
+    pub(crate) fn purge(
+        &mut self,
+        nodes: u32,
+        dead: DeadNodes,
+        persist: &mut dyn FnMut() -> Result<(), Error>,
+    ) -> Result<(), Error> {
+        self.flush_all(nodes, persist)?;
+        for at in 0..self.runs.len() {
+            let run = Arc::clone(&self.runs[at]);
+            let (first, end) = (run.first_node(), run.end_node());
+            rewrite::begin_merge(vec![run], Some(Arc::clone(&dead)), self.dir.join(MERGE_FILE))?.join()?;
+            self.runs[at] = self.name_run(MERGE_FILE, first, end, persist)?;
+        }
+        Ok(())
+    }
+
     fn begin_flush(&mut self, nodes: u32) -> Result<(), Error> {
         let front = Arc::new(std::mem::take(&mut self.front));
         self.committed = 0;

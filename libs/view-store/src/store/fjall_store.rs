@@ -5,7 +5,9 @@
 //! keep a batch whose journal entry, and with it the part for the other keyspaces, is gone. Within one keyspace a
 //! flush holds whole batches, all of them up to one.
 
+use std::io;
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use fjall::config::{BloomConstructionPolicy, FilterPolicy, FilterPolicyEntry};
 use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode, Readable as _, Snapshot as DbSnapshot};
@@ -20,6 +22,15 @@ use crate::value::Value;
 const JOURNAL_BYTES_MAX: u64 = 64 << 20;
 /// Bound of a memtable; larger ones make flushes and the replay of the journal longer.
 const MEMTABLE_BYTES_MAX: u64 = 32 << 20;
+/// A key of no table.
+const FILLER_KEY: [u8; 1] = [0];
+/// One value of the row that makes a journal long enough to be sealed.
+const FILLER_BYTES: usize = 1 << 20;
+/// How many: 66 MiB, more than the 64 MB at which fjall 3.1 seals its journal.
+const FILLERS: u64 = 66;
+/// Longest wait for sealed journals to be dropped.
+const JOURNAL_PATIENCE: Duration = Duration::from_secs(60);
+const JOURNAL_PAUSE: Duration = Duration::from_millis(5);
 /// Threads that flush and compact.
 const WORKERS: usize = 2;
 
@@ -91,6 +102,36 @@ impl FjallStore {
             }
         }
         writes.commit().map_err(failed)
+    }
+
+    /// Seals and drops the journals, then compacts everything.
+    ///
+    /// fjall 3.1 seals its journal only when a memtable is flushed and the journal is longer than 64 MB by then; until
+    /// that, whatever was deleted stands in it. So it is made that long, by a row of no table.
+    pub(super) fn compact(&self) -> Result<(), Error> {
+        let mut piece = vec![0; FILLER_BYTES];
+        for number in 0..FILLERS {
+            // Nothing that compresses.
+            let mut state = number.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1;
+            for word in piece.chunks_exact_mut(8) {
+                state ^= state << 13;
+                state ^= state >> 7;
+                state ^= state << 17;
+                word.copy_from_slice(&state.to_le_bytes());
+            }
+            self.tables.insert(FILLER_KEY, &piece[..]).map_err(failed)?;
+        }
+        self.tables.remove(FILLER_KEY).map_err(failed)?;
+        self.tables.rotate_memtable_and_wait().map_err(failed)?;
+        let begun = Instant::now();
+        while self.db.journal_count() > 1 {
+            if begun.elapsed() > JOURNAL_PATIENCE {
+                let late = io::Error::new(io::ErrorKind::TimedOut, "sealed journals are not dropped");
+                return Err(Error::io(Path::new("the fjall store"), late));
+            }
+            std::thread::sleep(JOURNAL_PAUSE);
+        }
+        self.tables.major_compact().map_err(failed)
     }
 
     pub(super) fn persist(&self) -> Result<(), Error> {

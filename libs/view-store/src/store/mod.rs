@@ -158,6 +158,19 @@ impl Store {
         }
     }
 
+    /// Rewrites the files without values that were overwritten or deleted, as far as no [`Snapshot`] keeps them alive; false
+    /// where the store cannot do that: sled 0.34 gives back space in its own time.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Store`] when the disk refuses.
+    pub fn compact(&self) -> Result<bool, Error> {
+        match self {
+            Self::Fjall(store) => store.compact().map(|()| true),
+            Self::Sled(_) => Ok(false),
+        }
+    }
+
     /// Puts every batch committed so far on disk (fsync).
     ///
     /// # Errors

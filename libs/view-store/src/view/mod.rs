@@ -13,7 +13,7 @@ use crate::batch::{Batch, Durability};
 use crate::checkpoint;
 use crate::dense::{Carry, DenseFile, DenseTable};
 use crate::error::Error;
-use crate::manifest::Manifest;
+use crate::manifest::{Manifest, Phase};
 use crate::posting::{DeadNodes, PostingIndex};
 use crate::row_cache::RowCache;
 use crate::store::{Store, StoreKind};
@@ -248,6 +248,32 @@ impl ViewStore {
         let done = self.carry_out_checkpoint();
         self.poisoned |= done.is_err();
         done
+    }
+
+    /// Rewrites what holds values that are no longer in force: runs without the postings of nodes that `dead` names, and the
+    /// store's own files without what was overwritten or deleted. Waits for all of it. False when the store cannot be
+    /// rewritten while it is open: it is then refused at the next open ([`OpenError::Purged`]) and built anew.
+    ///
+    /// # Errors
+    ///
+    /// As [`ViewStore::checkpoint`].
+    pub fn purge(&mut self, dead: DeadNodes) -> Result<bool, Error> {
+        self.checkpoint()?;
+        let done = self.rewrite(dead);
+        self.poisoned |= done.is_err();
+        done
+    }
+
+    fn rewrite(&mut self, dead: DeadNodes) -> Result<bool, Error> {
+        let store = Arc::clone(&self.store);
+        let nodes = self.postings.known_nodes();
+        self.postings.purge(nodes, dead, &mut || store.persist())?;
+        let compacted = self.store.compact()?;
+        if !compacted {
+            self.manifest.phase = Phase::Purged;
+            self.manifest.write(&self.dir)?;
+        }
+        Ok(compacted)
     }
 
     /// Closes the store with nothing left to redo or to restore. Dropping it instead is safe, and costs the next

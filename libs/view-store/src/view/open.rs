@@ -91,6 +91,15 @@ pub enum OpenError {
         /// The error that showed it, if one did.
         source: Option<Error>,
     },
+    /// Records were erased, and the store's files still hold something of them.
+    #[error(
+        "the store in {} holds values of erased records and cannot be rewritten in place; discard it and rebuild it \
+         from the log", .dir.display()
+    )]
+    Purged {
+        /// The store's directory.
+        dir: PathBuf,
+    },
     /// The store was built from another log. Check the configuration first: one of the two paths may be wrong.
     #[error(
         "the store in {} was built from another log; correct the path, or discard the store and rebuild it from \
@@ -166,6 +175,7 @@ pub(super) fn open(dir: &Path, options: &Options, expect: &Expect) -> Result<Ope
             clear(dir)?;
             create(dir, lock, options, expect).map(Opened::Fresh)
         }
+        Phase::Purged => Err(OpenError::Purged { dir: dir.to_owned() }),
         Phase::Ready => resume(dir, lock, manifest, options).map(Opened::Resumed),
     }
 }

@@ -88,6 +88,12 @@ impl<'a> Txn<'a> {
         self.batch.delete(table, key);
     }
 
+    /// Positions and digest of the last committed batch, for one that changes neither.
+    #[must_use]
+    pub fn committed(&self) -> (Vec<u8>, Vec<u8>) {
+        (self.store.committed.positions.clone(), self.store.committed.digest.clone())
+    }
+
     /// Number of rows in a dense file, with those of this batch.
     #[must_use]
     pub fn dense_len(&self, table: DenseTable) -> u32 {

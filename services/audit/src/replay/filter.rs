@@ -1,5 +1,6 @@
 //! Which entries are wanted, where they can stand, and what that says about completeness.
 
+use std::borrow::Cow;
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
@@ -8,8 +9,9 @@ use event_log::Logged;
 use projection::state::ControlState;
 use record::access::AccessBatch;
 use record::control::Control;
+use record::entry::BodyError;
 use record::envelope::{Refusal, RefusalClosed};
-use record::{Entry, EntryKind, Envelope, Partition, Pseudonym, RecordId, RegisterName, Stream, Timestamp};
+use record::{Entry, EntryKind, Envelope, KeyTree, Partition, Pseudonym, RecordId, RegisterName, Stream, Timestamp};
 use wire::audit::ReplayRequest;
 
 use crate::error::Error;
@@ -48,6 +50,15 @@ pub(super) enum Found<'a> {
     Access(AccessBatch),
     Refusal(Refusal<'a>),
     Closed(RefusalClosed<'a>),
+    /// Why it cannot be read.
+    Unread(&'static str),
+}
+
+/// An entry with its body, as far as it is looked at.
+pub(super) enum Opened<'a> {
+    Body(Entry<'a>, Cow<'a, [u8]>),
+    /// Its header says that it is not asked for.
+    Elsewhere,
     /// Why it cannot be read.
     Unread(&'static str),
 }
@@ -162,19 +173,40 @@ impl Filter {
         self.register.is_none() && self.records.is_none() && texts.iter().all(|text| text.is_empty())
     }
 
+    /// The entry with its body opened; what stands elsewhere is not opened.
+    pub(super) fn open<'a>(&self, logged: &'a Logged, keys: &KeyTree) -> Opened<'a> {
+        let Ok(entry) = Entry::decode(&logged.bytes) else { return Opened::Unread("it is no entry of a known format") };
+        if self.is_elsewhere(&entry) {
+            return Opened::Elsewhere;
+        }
+        match entry.body(keys) {
+            Ok(body) => Opened::Body(entry, body),
+            Err(BodyError::Erased) => Opened::Unread("its record is erased"),
+            Err(BodyError::Encrypted | BodyError::OtherKey) => {
+                Opened::Unread("its body is encrypted under another key")
+            }
+            Err(BodyError::Changed | BodyError::Plain | BodyError::Short) => Opened::Unread("its body is torn"),
+        }
+    }
+
+    /// Whether the header alone tells that the entry is not asked for.
+    fn is_elsewhere(&self, entry: &Entry<'_>) -> bool {
+        let header = &entry.header;
+        let of_register = matches!(header.kind.stream(), Stream::Change | Stream::Rejected);
+        let other_register = self.register.as_ref().is_some_and(|register| header.register.as_ref() != Some(register));
+        let other_record = self.records.as_ref().is_some_and(|records| !records.contains(&header.record));
+        of_register && (other_register || other_record)
+    }
+
     /// The entry, decoded, when it matches.
-    pub(super) fn matches<'a>(&self, logged: &'a Logged) -> Option<Found<'a>> {
-        let Ok(entry) = Entry::decode(&logged.bytes) else { return self.unread("it is no entry of a known format") };
+    pub(super) fn matches<'a>(&self, opened: &'a Opened<'a>) -> Option<Found<'a>> {
+        let (entry, body) = match opened {
+            Opened::Body(entry, body) => (entry, body.as_ref()),
+            Opened::Elsewhere => return None,
+            Opened::Unread(why) => return self.unread(why),
+        };
         let header = &entry.header;
         let change = matches!(header.kind, EntryKind::Upsert | EntryKind::Retract);
-        let of_register = matches!(header.kind.stream(), Stream::Change | Stream::Rejected);
-        if of_register && self.register.as_ref().is_some_and(|register| header.register.as_ref() != Some(register)) {
-            return None;
-        }
-        if of_register && self.records.as_ref().is_some_and(|records| !records.contains(&header.record)) {
-            return None;
-        }
-        let Ok(body) = entry.plain_body() else { return self.unread("its body is encrypted or torn") };
         let found = match header.kind {
             EntryKind::Upsert | EntryKind::Retract => Envelope::decode(body).map(|e| Found::Change(entry.clone(), e)),
             EntryKind::Control => Control::decode(body).map(Found::Control),
@@ -206,11 +238,12 @@ impl Filter {
                 holds.then_some(Found::Change(entry, envelope))
             }
             Found::Control(control) => {
-                let record = match &control.order {
-                    record::control::Order::Erasure { record } => Some(*record),
-                    _ => None,
+                let of = match &control.order {
+                    record::control::Order::Erasure { record } => std::slice::from_ref(record),
+                    record::control::Order::ErasureAsked { records } => records,
+                    _ => &[],
                 };
-                let named = self.records.as_ref().is_none_or(|records| record.is_some_and(|r| records.contains(&r)));
+                let named = self.records.as_ref().is_none_or(|records| of.iter().any(|r| records.contains(r)));
                 let holds = !of_changes && self.of_no_register_or(&control) && named && caller(&control.actor);
                 holds.then_some(Found::Control(control))
             }
@@ -283,6 +316,11 @@ impl Filter {
         if !self.commune.is_empty() {
             no(
                 "records whose contract names no commune, or that their contract cannot read, are never matched by a commune",
+            );
+        }
+        if !self.takes_all() {
+            no(
+                "changes of records that were erased: nobody can read what they said, and they are shown only where everything is asked for",
             );
         }
         if !self.caller.is_empty() {

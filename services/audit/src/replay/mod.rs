@@ -13,7 +13,7 @@ use std::time::Instant;
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use event_log::{Logged, StreamSet};
 use ledger::tick::tree_name;
-use record::{Partition, Position, Positions, Reader, Stream, Writer};
+use record::{KeyTree, Partition, Position, Positions, Reader, Stream, Writer};
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::Status;
@@ -135,6 +135,8 @@ impl Run {
 /// What has been read and not been sent.
 struct Outgoing<'a> {
     run: &'a Run,
+    /// As they were at the last message: what is erased meanwhile is not shown for longer.
+    keys: Arc<KeyTree>,
     entries: Vec<ReplayedEntry>,
     bytes: usize,
     read: u64,
@@ -147,13 +149,23 @@ impl<'a> Outgoing<'a> {
     fn new(run: &'a Run) -> Self {
         let begin = |(key, span): (&(Stream, Partition), &Span)| (key.0, key.1, record::Index(span.from));
         let next = run.spans.iter().map(begin).collect();
-        Self { run, entries: Vec::new(), bytes: 0, read: 0, matched: HashMap::new(), next, sent: Instant::now() }
+        Self {
+            run,
+            keys: run.inner.deps.secret.keys(),
+            entries: Vec::new(),
+            bytes: 0,
+            read: 0,
+            matched: HashMap::new(),
+            next,
+            sent: Instant::now(),
+        }
     }
 
     fn take(&mut self, logged: &Logged) -> Result<(), Error> {
         self.read += 1;
         self.next.include(logged.position);
-        if let Some(found) = self.run.filter.matches(logged) {
+        let opened = self.run.filter.open(logged, &self.keys);
+        if let Some(found) = self.run.filter.matches(&opened) {
             let entry = self.run.shower.show(logged, found);
             self.bytes += logged.bytes.len() + entry.bytes.len() + 256;
             self.entries.push(entry);
@@ -173,6 +185,7 @@ impl<'a> Outgoing<'a> {
     /// Sends what there is; `false` when the caller has gone away.
     fn send(&mut self, sender: &Sender, summary: Option<ReplaySummary>) -> bool {
         self.bytes = 0;
+        self.keys = self.run.inner.deps.secret.keys();
         self.sent = Instant::now();
         let message = ReplayResponse {
             entries: std::mem::take(&mut self.entries),

@@ -14,6 +14,7 @@ use views::fold::FoldError;
 use views::prepared::PrepareError;
 use views::runtime::AccessError;
 
+use crate::erasure::EraseError;
 use crate::error::told;
 
 const DOMAIN: &str = "hub.admin.v1";
@@ -56,6 +57,20 @@ pub(super) enum Error {
     NothingToUndo,
     #[error("decisions in force contradict this one: {}; undo one of them first", chain(.0))]
     Contradicted(Vec<Link>),
+    #[error("name 1 to {0} records")]
+    RecordCount(usize),
+    #[error("the views hold no such record as number {} of those that were named: look at its register and id", .0 + 1)]
+    UnknownRecord(usize),
+    #[error("record number {} of those that were named is erased already", .0 + 1)]
+    ErasedAlready(usize),
+    #[error("record number {} of those that were named shares its key with another one, which would be erased with it: name both", .0 + 1)]
+    SharedKey(usize),
+    #[error("no erasure waits under number {0}: 'hub audit erasures' lists those that do")]
+    NothingAsked(u64),
+    #[error("whoever asked for an erasure cannot approve it: another person must")]
+    OwnApproval,
+    #[error("the order stands, and is finished at the next start of the hub at the latest: {}", told(.0))]
+    Erase(#[from] EraseError),
     #[error("the views cannot be read: the operator finds the reason in the hub's log")]
     Views(#[from] FoldError),
     #[error("store must be 'fjall' or 'sled'")]
@@ -137,6 +152,14 @@ impl Error {
             Self::OtherKind => "other_kind",
             Self::NothingToUndo => "nothing_to_undo",
             Self::Contradicted(_) => "decision_contradicted",
+            Self::RecordCount(_) => "record_count",
+            Self::UnknownRecord(_) => "record_unknown",
+            Self::ErasedAlready(_) => "record_erased",
+            Self::SharedKey(_) => "key_shared",
+            Self::NothingAsked(_) => "erasure_unknown",
+            Self::OwnApproval => "second_person_needed",
+            Self::Erase(EraseError::NoKeys) => "no_keys",
+            Self::Erase(_) => "keys_unwritable",
             Self::Views(_) => "views_unreadable",
             Self::Store => "store_unknown",
             Self::Prepare(PrepareError::None) => "nothing_prepared",
@@ -182,9 +205,11 @@ impl Error {
             | Self::OtherKind
             | Self::Share
             | Self::Model(_)
+            | Self::RecordCount(_)
             | Self::Store => Code::InvalidArgument,
             Self::Prepare(PrepareError::Stopped | PrepareError::Behind(_)) => Code::Unavailable,
             Self::Prepare(PrepareError::Failed(_)) => Code::Internal,
+            Self::OwnApproval => Code::PermissionDenied,
             Self::Incompatible(_)
             | Self::Void { .. }
             | Self::NothingToUndo
@@ -195,11 +220,16 @@ impl Error {
             | Self::OtherBasis(_)
             | Self::NeverSwitched
             | Self::Learn(_)
-            | Self::MuchGoes { .. } => Code::FailedPrecondition,
-            Self::UnknownRegister(_) | Self::UnknownMention(_) => Code::NotFound,
+            | Self::MuchGoes { .. }
+            | Self::ErasedAlready(_)
+            | Self::SharedKey(_)
+            | Self::Erase(EraseError::NoKeys) => Code::FailedPrecondition,
+            Self::UnknownRegister(_) | Self::UnknownMention(_) | Self::UnknownRecord(_) | Self::NothingAsked(_) => {
+                Code::NotFound
+            }
             Self::Busy => Code::ResourceExhausted,
             Self::Control(_) | Self::FoldStopped | Self::CatchingUp | Self::Stopping => Code::Unavailable,
-            Self::Verification(_) | Self::Log | Self::Views(_) | Self::Internal => Code::Internal,
+            Self::Erase(_) | Self::Verification(_) | Self::Log | Self::Views(_) | Self::Internal => Code::Internal,
         }
     }
 }
@@ -255,6 +285,13 @@ impl From<Error> for Status {
             | Error::UnknownMention(_)
             | Error::OtherKind
             | Error::NothingToUndo
+            | Error::RecordCount(_)
+            | Error::UnknownRecord(_)
+            | Error::ErasedAlready(_)
+            | Error::SharedKey(_)
+            | Error::NothingAsked(_)
+            | Error::OwnApproval
+            | Error::Erase(_)
             | Error::Views(_)
             | Error::Prepare(_)
             | Error::NotRestated(_)

@@ -6,6 +6,7 @@
 
 mod contracts;
 mod decisions;
+mod erasures;
 mod error;
 mod models;
 mod policies;
@@ -20,7 +21,7 @@ use std::time::Duration;
 
 use ::views::runtime::ViewsHandle;
 use access::HubAction;
-use ingest::{Clock, Salts, append_control, system_clock, system_salts};
+use ingest::{Clock, Salts, append_control, encode_control, system_clock, system_salts};
 use projection::basis::BasisName;
 use projection::state::ControlState;
 use record::control::{Control, Order};
@@ -29,17 +30,21 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tonic::{Request, Response, Status};
 use wire::admin::admin_service_server::AdminService;
 use wire::admin::{
-    AbortRedoRequest, AbortRedoResponse, CommitRedoRequest, CommitRedoResponse, CompareViewsRequest, DecideRequest,
-    DecideResponse, DiscardViewsRequest, DiscardViewsResponse, GetContractRequest, GetContractResponse,
-    GetPolicyRequest, GetPolicyResponse, GetProceduresRequest, GetProceduresResponse, ImportUnitsRequest,
-    ImportUnitsResponse, LearnModelRequest, ListContractsRequest, ListContractsResponse, ListDecisionsRequest,
-    ListDecisionsResponse, ListModelsRequest, ListModelsResponse, ListUnitsRequest, ListUnitsResponse, OpenRedoRequest,
-    OpenRedoResponse, PrepareViewsRequest, ProposeModelRequest, ProposeModelResponse, PutPolicyRequest,
-    PutPolicyResponse, PutProceduresRequest, PutProceduresResponse, RegisterContractRequest, RegisterContractResponse,
-    ReplaceViewsRequest, ReplaceViewsResponse, SwitchModelRequest, SwitchModelResponse, VerifyViewsRequest,
+    AbortRedoRequest, AbortRedoResponse, CommitRedoRequest, CommitRedoResponse, CompareViewsRequest,
+    DecideErasureRequest, DecideRequest, DecideResponse, DiscardViewsRequest, DiscardViewsResponse, EraseRequest,
+    EraseResponse, GetContractRequest, GetContractResponse, GetKeysRequest, GetKeysResponse, GetPolicyRequest,
+    GetPolicyResponse, GetProceduresRequest, GetProceduresResponse, ImportUnitsRequest, ImportUnitsResponse,
+    LearnModelRequest, ListContractsRequest, ListContractsResponse, ListDecisionsRequest, ListDecisionsResponse,
+    ListErasuresRequest, ListErasuresResponse, ListModelsRequest, ListModelsResponse, ListUnitsRequest,
+    ListUnitsResponse, OpenRedoRequest, OpenRedoResponse, PrepareViewsRequest, ProposeModelRequest,
+    ProposeModelResponse, PutPolicyRequest, PutPolicyResponse, PutProceduresRequest, PutProceduresResponse,
+    RegisterContractRequest, RegisterContractResponse, ReplaceViewsRequest, ReplaceViewsResponse, RotateKeysRequest,
+    SwitchModelRequest, SwitchModelResponse, VerifyViewsRequest,
 };
 
 use error::Error;
+
+use crate::erasure::Eraser;
 
 /// Longest reason, in bytes, inclusive.
 const REASON_BYTES_MAX: usize = 1_024;
@@ -56,6 +61,9 @@ struct Inner {
     handle: ViewsHandle,
     clock: Clock,
     salts: Salts,
+    eraser: Eraser,
+    /// Whether erasures wait for a second person.
+    second_person: bool,
     /// Where verifications fold.
     scratch: PathBuf,
     /// One command at a time.
@@ -73,12 +81,20 @@ struct Turn {
 }
 
 impl Admin {
-    pub(crate) fn new(handle: ViewsHandle, scratch: PathBuf, stopping: watch::Receiver<bool>) -> Self {
+    pub(crate) fn new(
+        handle: ViewsHandle,
+        eraser: Eraser,
+        second_person: bool,
+        scratch: PathBuf,
+        stopping: watch::Receiver<bool>,
+    ) -> Self {
         let (command, verification) = (Arc::new(Semaphore::new(1)), Arc::new(Semaphore::new(1)));
         Self(Arc::new(Inner {
             handle,
             clock: system_clock(),
             salts: system_salts(),
+            eraser,
+            second_person,
             scratch,
             command,
             verification,
@@ -131,6 +147,21 @@ impl Inner {
         // Whether it came in time is looked up below.
         let _ = tokio::time::timeout(SWITCH_WAIT, reached).await;
         serving()
+    }
+
+    /// Writes several orders at once and waits until they count. The index of the first.
+    async fn orders(&self, turn: &Turn, orders: Vec<Order>) -> Result<Index, Error> {
+        let controls = orders.into_iter().map(|order| {
+            let control = Control { actor: turn.actor.clone(), reason: turn.reason.clone(), order };
+            encode_control(&control, &self.clock, &self.salts)
+        });
+        let appended = self.handle.log.append(controls.collect::<Result<Vec<_>, _>>()?).await;
+        let appended = appended.map_err(ingest::ControlError::Append)?;
+        let first = appended.first().expect("at least one order is written").position.index;
+        let last = appended.last().expect("at least one order is written").position.index;
+        tracing::info!(orders = appended.len(), actor = %turn.actor, index = first.0, "orders were written");
+        self.folded(last.next()).await?;
+        Ok(first)
     }
 
     /// Waits until the fold has passed every control entry below `end`.
@@ -305,6 +336,29 @@ impl AdminService for Admin {
         request: Request<ListDecisionsRequest>,
     ) -> Result<Response<ListDecisionsResponse>, Status> {
         Ok(Response::new(decisions::list(&self.0, request).await?))
+    }
+
+    async fn erase(&self, request: Request<EraseRequest>) -> Result<Response<EraseResponse>, Status> {
+        Ok(Response::new(erasures::erase(&self.0, request).await?))
+    }
+
+    async fn decide_erasure(&self, request: Request<DecideErasureRequest>) -> Result<Response<EraseResponse>, Status> {
+        Ok(Response::new(erasures::decide(&self.0, request).await?))
+    }
+
+    async fn list_erasures(
+        &self,
+        request: Request<ListErasuresRequest>,
+    ) -> Result<Response<ListErasuresResponse>, Status> {
+        Ok(Response::new(erasures::list(&self.0, request).await?))
+    }
+
+    async fn get_keys(&self, request: Request<GetKeysRequest>) -> Result<Response<GetKeysResponse>, Status> {
+        Ok(Response::new(erasures::keys(&self.0, request).await?))
+    }
+
+    async fn rotate_keys(&self, request: Request<RotateKeysRequest>) -> Result<Response<GetKeysResponse>, Status> {
+        Ok(Response::new(erasures::rotate(&self.0, request).await?))
     }
 
     async fn verify_views(

@@ -12,6 +12,7 @@ pub mod demo;
 pub mod dev_certs;
 pub mod explain;
 pub mod get;
+pub mod keys;
 pub mod link;
 pub mod policy;
 pub mod procedures;

@@ -75,6 +75,7 @@ pub fn parse(text: &str) -> Result<Config, Fault> {
         grpc: reader.section("grpc")?,
         tls: reader.section("tls")?,
         log: reader.section("log")?,
+        keys: reader.section("keys")?,
         ledger: reader.section("ledger")?,
         store: reader.section("store")?,
         limits: reader.section("limits")?,

@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 pub use explain::explain;
 pub use load::{ConfigError, load, parse};
 pub use section::{Bounds, Key};
-pub use sections::{Grpc, Ledger, Limits, Log, Quality, Store, Telemetry, Tls, Top};
+pub use sections::{Grpc, Keys, Ledger, Limits, Log, Quality, Store, Telemetry, Tls, Top};
 
 /// The whole configuration.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -27,6 +27,8 @@ pub struct Config {
     pub tls: Tls,
     /// The embedded log.
     pub log: Log,
+    /// The keys of bodies.
+    pub keys: Keys,
     /// The ledger.
     pub ledger: Ledger,
     /// The view store.
@@ -50,6 +52,7 @@ impl Config {
             self.grpc.keys(),
             self.tls.keys(),
             self.log.keys(),
+            self.keys.keys(),
             self.ledger.keys(),
             self.store.keys(),
             self.limits.keys(),

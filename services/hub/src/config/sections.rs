@@ -87,6 +87,28 @@ section! {
 }
 
 section! {
+    /// The keys that bodies of changes are encrypted under.
+    Keys "keys" {
+        /// Why a new log is to store its bodies plain. Absent, they are encrypted; a log that has keys stays encrypted.
+        plain_because: Option<String> = None, Optional { example: "\"a benchmark without personal data\"" };
+        /// Where the key is that the key file is encrypted under: a file, or a PKCS#11 token.
+        wrapping: String = "file".to_owned(), OneOf(&["file", "pkcs11"]);
+        /// That file; made when there is none. Better on another disk than the data directory.
+        wrapping_file: PathBuf = "keys/wrapping".into(), Text;
+        /// The token's module: a shared library of its maker.
+        pkcs11_module: PathBuf = "/usr/lib/softhsm/libsofthsm2.so".into(), Text;
+        /// The token's label.
+        pkcs11_token: String = "hub".to_owned(), Text;
+        /// A file with the token's PIN, readable by its owner only.
+        pkcs11_pin: PathBuf = "secret/pin".into(), Text;
+        /// Label of the key in the token.
+        pkcs11_key: String = "hub wrapping key".to_owned(), Text;
+        /// Whether an erasure waits for the approval of a second person.
+        second_person: bool = true, Any;
+    }
+}
+
+section! {
     /// The ledger, which makes the log provable to others.
     Ledger "ledger" {
         /// Least time between two signed checkpoints. One is signed when something was added, and none while nothing is.

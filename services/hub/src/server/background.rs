@@ -87,10 +87,12 @@ pub(super) async fn check_rows(handle: ViewsHandle, interval: Duration, mut stop
         let (looked_at, stop) = (handle.clone(), stopping.clone());
         let looked = tokio::task::spawn_blocking(move || {
             let mut begun = Instant::now();
+            let purger = looked_at.purger.clone();
+            let _long = purger.long_read();
             rows::check(&looked_at, (ingest::system_clock())(), |_| {
                 std::thread::sleep((begun.elapsed() * (LOOKING_SHARE - 1)).min(Duration::from_secs(1)));
                 begun = Instant::now();
-                !*stop.borrow()
+                !*stop.borrow() && !purger.is_wanted()
             })
         });
         match looked.await {
@@ -106,7 +108,8 @@ pub(super) async fn check_rows(handle: ViewsHandle, interval: Duration, mut stop
                 was_wrong = checked.wrong.is_some();
                 handle.checked.store(Some(Arc::new(checked)));
             }
-            Ok(None) => return,
+            // Broken off for a purge, or because the hub stops.
+            Ok(None) => {}
             Err(panic) => tracing::error!(%panic, "looking through the views ended in a panic"),
         }
     }

@@ -1,6 +1,6 @@
 //! The data directory: who has it, the log, and the secrets beside it.
 //!
-//! `hub.lock` (held while a hub runs), `secret/log` and `secret/signing` (32 bytes each, readable by the owner only), `log/`,
+//! `hub.lock` (held while a hub runs), `secret/log` and `secret/signing` (32 bytes each, readable by the owner only), `keys/`, `log/`,
 //! `ledger/`, `views/`, `access-index/`, `scratch/` (verifications), `dev-certs/`.
 
 use std::fs::{self, File, OpenOptions, TryLockError};
@@ -10,9 +10,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use event_log::{Embedded, EventLog, LogOptions, PartitionCounts, Tuning};
+use key_store::KeyStore;
 use ledger::SigningKey;
 use record::LogSecret;
 
+use super::keys;
 use crate::config::Config;
 use crate::error::{CommandError, told};
 
@@ -29,6 +31,8 @@ pub(super) struct DataDir {
     pub secret: Arc<LogSecret>,
     /// Signs receipts and checkpoints.
     pub key: Arc<SigningKey>,
+    /// The keys of bodies, and whether they were made just now.
+    pub keys: Option<(KeyStore, bool)>,
     /// The lock, let go of when this is dropped.
     pub lock: Lock,
 }
@@ -60,7 +64,14 @@ pub(super) fn open(config: &Config) -> Result<DataDir, CommandError> {
     for torn in log.recovered() {
         tracing::warn!(%torn, "the log ended in an unfinished write, which nobody had been promised; it was cut off");
     }
-    Ok(DataDir { log_id: log.log_id(), log: log.into(), secret: Arc::new(secret), key: Arc::new(key), lock })
+    let log_id = log.log_id();
+    let log = EventLog::from(log);
+    let keys = keys::open(config, &log, log_id)?;
+    let secret = match &keys {
+        Some((store, _)) => secret.with_keys(store.keyring()),
+        None => secret,
+    };
+    Ok(DataDir { log_id, log, secret: Arc::new(secret), key: Arc::new(key), keys, lock })
 }
 
 impl Lock {

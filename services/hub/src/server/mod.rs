@@ -6,6 +6,7 @@
 mod auditing;
 mod background;
 mod data_dir;
+pub(crate) mod keys;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -14,9 +15,11 @@ use std::time::Duration;
 use ::audit::Ledger;
 use event_log::EventLog;
 use ingest::{
-    Bootstrap, Bootstrapped, Cutter, Deps, Ingest, Limits, bootstrap, refusal_of_transport, system_clock, system_salts,
+    Bootstrap, Bootstrapped, Cutter, Deps, Ingest, Limits, append_control, bootstrap, refusal_of_transport,
+    system_clock, system_salts,
 };
 use projection::units::UnitList;
+use record::control::{Control, Order};
 use telemetry::{Guard, Readiness};
 use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
@@ -34,6 +37,7 @@ use wire::admin::admin_service_server::AdminServiceServer;
 
 use crate::admin::Admin;
 use crate::config::Config;
+use crate::erasure::Eraser;
 use crate::error::{CommandError, told};
 use crate::listening::listen;
 use crate::protos;
@@ -84,13 +88,15 @@ pub async fn start(config: &Config, telemetry: &Guard, unit_lists: Vec<UnitList>
     // First, so that a taken port or a missing certificate changes nothing on the disk.
     let (incoming, address) = listen(config).await?;
     let tiles = auditing::listen(config).await?;
-    let opened = data_dir::open(config)?;
+    let mut opened = data_dir::open(config)?;
     let log = opened.log.clone();
     let mut lists = configured_unit_lists(config)?;
     lists.extend(unit_lists);
     begin(&opened, lists).await?;
+    let keys = opened.keys.take().map(|(store, _)| store);
     let views = start_views(config, &opened, telemetry).await?;
     let handle = views.handle.clone();
+    let eraser = Eraser::new(keys, handle.clone());
     let ingest = Ingest::new(deps(config, &opened, &handle, telemetry));
     let cutter = Cutter::start(log.clone(), handle.control.clone(), system_clock(), system_salts());
     let stopping = watch::Sender::new(false);
@@ -100,7 +106,8 @@ pub async fn start(config: &Config, telemetry: &Guard, unit_lists: Vec<UnitList>
     let (stop, stopped) = oneshot::channel::<()>();
     let (health, health_service) = tonic_health::server::health_reporter();
     let message_bytes = config.grpc.message_bytes_max as usize;
-    let admin = Admin::new(handle.clone(), config.top.data_dir.join("scratch"), stopping.subscribe());
+    let scratch = config.top.data_dir.join("scratch");
+    let admin = Admin::new(handle.clone(), eraser.clone(), config.keys.second_person, scratch, stopping.subscribe());
     let router = Tonic::builder()
         .http2_keepalive_interval(Some(Duration::from_millis(config.grpc.keepalive_interval_ms)))
         .http2_keepalive_timeout(Some(KEEPALIVE_TIMEOUT))
@@ -130,6 +137,7 @@ pub async fn start(config: &Config, telemetry: &Guard, unit_lists: Vec<UnitList>
             Duration::from_secs(u64::from(config.store.check_interval_s)),
             stopping.subscribe(),
         )),
+        tokio::spawn(eraser.watch_start(stopping.subscribe())),
         tokio::spawn(retain(log.clone(), config.log.access_retention_days, stopping.subscribe())),
     ];
     let tiles = auditing::serve_tiles(config, tiles, ledger.handle.clone(), stopping.subscribe());
@@ -235,15 +243,35 @@ fn read_unit_list(path: &std::path::Path) -> Result<UnitList, CommandError> {
 }
 
 async fn begin(opened: &data_dir::DataDir, unit_lists: Vec<UnitList>) -> Result<(), CommandError> {
-    let first = Bootstrap { kinds: protos::kinds(), unit_lists, clock: system_clock(), salts: system_salts() };
+    let keys = opened.keys.as_ref().map(|(store, _)| {
+        let status = store.status();
+        Order::Keys { ring: status.ring.0, wrapping: status.wrapping.0 }
+    });
+    let (clock, salts) = (system_clock(), system_salts());
+    let first = Bootstrap {
+        kinds: protos::kinds(),
+        unit_lists,
+        keys: keys.clone(),
+        clock: clock.clone(),
+        salts: salts.clone(),
+    };
     let begun = bootstrap(&opened.log, &opened.secret, &first).await.map_err(|error| {
         CommandError::failed(told(&error), "restore the data directory from one copy, log and secrets together")
     })?;
-    if let Bootstrapped::Written(entries) = begun {
-        tracing::info!(
-            entries,
-            "a new log was begun: contracts, policy, procedures and the linkage model are its first entries"
-        );
+    match (begun, keys) {
+        (Bootstrapped::Written(entries), _) => {
+            tracing::info!(
+                entries,
+                "a new log was begun: contracts, policy, procedures and the linkage model are its first entries"
+            );
+        }
+        // A log from before bodies were encrypted: from here on they are.
+        (Bootstrapped::Verified, Some(order)) if opened.keys.as_ref().is_some_and(|(_, made)| *made) => {
+            append_control(&opened.log, &Control::by_hub(order), &clock, &salts).await.map_err(|error| {
+                CommandError::failed(format!("the keys are not in the log: {}", told(&error)), "start the hub again")
+            })?;
+        }
+        (Bootstrapped::Verified, _) => {}
     }
     Ok(())
 }

@@ -8,6 +8,7 @@ mod connections;
 mod contracts;
 mod crash;
 mod day;
+mod erasure;
 mod full_disk;
 mod hub;
 mod ledger;

@@ -46,7 +46,13 @@ pub fn domain() -> TrustDomain {
 }
 
 pub fn first() -> Bootstrap {
-    Bootstrap { kinds: b"kinds".to_vec(), unit_lists: Vec::new(), clock: system_clock(), salts: system_salts() }
+    Bootstrap {
+        kinds: b"kinds".to_vec(),
+        unit_lists: Vec::new(),
+        keys: None,
+        clock: system_clock(),
+        salts: system_salts(),
+    }
 }
 
 pub fn new_log(dir: &Path) -> EventLog {

@@ -14,8 +14,14 @@ use super::decide::load_pinned;
 use super::kept::Kept;
 use super::tally::Tally;
 
-const NODE_STATE_BYTES: usize = 16;
+pub(super) const NODE_STATE_BYTES: usize = 16;
 const LIVE: u8 = 1;
+
+/// Whether a row of the dense file says that its node is live.
+pub(super) fn is_live(state: &[u8; NODE_STATE_BYTES]) -> bool {
+    state[0] == LIVE
+}
+
 const NEXT_COMPONENT: &[u8] = b"next component";
 
 /// A generation of kept rows: with the one before it, about 60 MB of nodes, 50 MB of features and 60 MB of components.
@@ -282,7 +288,7 @@ impl LinkState for StoreLinks<'_, '_> {
         let live = self.cache.live.get_or_load(no, || {
             let mut state = [0; NODE_STATE_BYTES];
             txn.dense_get(DenseTable::NodeState, no.0, &mut state)?;
-            Ok::<_, FoldError>(state[0] == LIVE)
+            Ok::<_, FoldError>(is_live(&state))
         })?;
         Ok(*live)
     }

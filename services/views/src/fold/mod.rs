@@ -8,6 +8,7 @@
 mod count;
 mod counters;
 mod decide;
+mod erase;
 mod error;
 mod feed;
 mod journal;
@@ -29,6 +30,7 @@ use projection::quality;
 use projection::state::{ControlState, Effect};
 use record::control::Control;
 use record::digest::EdgeState;
+use record::entry::BodyError;
 use record::{
     ContractId, Entry, EntryHeader, EntryKind, Envelope, Index, LogSecret, LtHash, MentionId, Operation, Position,
     Positions, Pseudonym, Reader, Row, Stream, Writer,
@@ -49,7 +51,7 @@ use links::{LinkCache, StoreLinks};
 pub(crate) use links::{MentionRow, decode_member};
 pub use prepare::Prepared;
 pub(crate) use prepare::read_change;
-use prepare::{Body, PreparedEntry, read_body};
+use prepare::{Body, Opened, PreparedEntry, read_body};
 pub(crate) use review::{REVIEW_KEY_BYTES, ReviewClass, ReviewRow};
 
 const TOTALS: &[u8] = b"totals";
@@ -115,6 +117,8 @@ pub struct Folded {
     pub changes: u64,
     /// Entries of the control stream.
     pub controls: u64,
+    /// A record was erased whose bodies could be read no more: its look-ups are still there, until [`Fold::purge`].
+    pub lookups_left: bool,
     /// Traces of the publishers whose changes were folded, for the spans of this batch. At most 64.
     pub traces: Vec<record::envelope::TraceContext>,
 }
@@ -369,12 +373,12 @@ impl<'t> Step<'_, 't> {
     }
 
     fn entry(&mut self, prepared: PreparedEntry) -> Result<(), FoldError> {
-        let PreparedEntry { logged, read } = prepared;
+        let PreparedEntry { logged, body, read } = prepared;
         let position = logged.position;
         let entry = Entry::decode(&logged.bytes).map_err(|source| FoldError::Entry { position, source })?;
         match entry.header.kind {
             EntryKind::Control => self.control(&entry, &logged),
-            EntryKind::Upsert | EntryKind::Retract => self.change(&entry, &logged, read),
+            EntryKind::Upsert | EntryKind::Retract => self.change(&entry, &logged, &body, read),
             EntryKind::Access | EntryKind::Rejected | EntryKind::RejectedClosed => Ok(()),
         }
     }
@@ -390,12 +394,18 @@ impl<'t> Step<'_, 't> {
             Effect::Void(reason) => {
                 tracing::warn!(position = %position, %reason, "a control entry is without effect");
             }
-            Effect::None | Effect::Contract(_) | Effect::Model | Effect::Basis | Effect::Decision { .. } => {}
+            Effect::None
+            | Effect::Contract(_)
+            | Effect::Model
+            | Effect::Basis
+            | Effect::Decision { .. }
+            | Effect::Erasure(_) => {}
         }
         self.txn.put(Table::Control, &control_key(position.index), &logged.bytes);
         match effect {
             Effect::Contract(id) => self.contract_came(id),
             Effect::Decision { a, b, verdict } => self.decided(position.index, (a, b), verdict),
+            Effect::Erasure(records) => records.into_iter().try_for_each(|record| self.erase(record)),
             Effect::None | Effect::Model | Effect::Basis | Effect::Cut | Effect::Void(_) => Ok(()),
         }
     }
@@ -425,19 +435,22 @@ impl<'t> Step<'_, 't> {
         &mut self,
         entry: &Entry<'_>,
         logged: &Logged,
+        body: &Opened,
         read: Option<Result<ReadVersion, Linked>>,
     ) -> Result<(), FoldError> {
         let (position, header) = (logged.position, &entry.header);
         if self.control.model.is_none() {
             return Err(FoldError::NoModel { position });
         }
-        let body = entry.plain_body().map_err(|source| FoldError::Body { position, source })?;
-        let envelope = Envelope::decode(body).map_err(|source| FoldError::Entry { position, source })?;
         self.folded.changes += 1;
         let register = header.register.as_ref().ok_or(FoldError::Row("change without a register"))?;
         if !self.control.counts(register, header.epoch, position.partition, position.index) {
             return Ok(());
         }
+        let Some(body) = body.bytes(entry, position)?.filter(|_| !self.control.erased.contains(&header.record)) else {
+            return Ok(());
+        };
+        let envelope = Envelope::decode(body).map_err(|source| FoldError::Entry { position, source })?;
         if let Some(trace) = envelope.trace
             && self.folded.traces.len() < TRACES_MAX
         {
@@ -560,20 +573,30 @@ impl<'t> Step<'_, 't> {
         {
             return Ok(self.read_at_hand(head, record, at_hand));
         }
-        self.with_body(version, |body| self.read_body(head, record, body))
+        // Of a record whose key is destroyed nothing can be read; its erasure is on its way.
+        Ok(self.with_body(version, |body| self.read_body(head, record, body))?.unwrap_or(Err(Linked::Out)))
     }
 
     fn read_at_hand(&self, head: &Head, record: Pseudonym, at_hand: &mut AtHand<'_>) -> Result<ReadVersion, Linked> {
         at_hand.read.take().unwrap_or_else(|| self.read_body(head, record, &at_hand.body))
     }
 
-    fn with_body<T>(&self, version: &StoredVersion, use_body: impl FnOnce(&Body<'_>) -> T) -> Result<T, FoldError> {
+    /// `None` when the record's key was destroyed.
+    fn with_body<T>(
+        &self,
+        version: &StoredVersion,
+        use_body: impl FnOnce(&Body<'_>) -> T,
+    ) -> Result<Option<T>, FoldError> {
         let logged = self.log.read(Locator(version.locator))?;
         let position = logged.position;
         let entry = Entry::decode(&logged.bytes).map_err(|source| FoldError::Entry { position, source })?;
-        let bytes = entry.plain_body().map_err(|source| FoldError::Body { position, source })?;
-        let envelope = Envelope::decode(bytes).map_err(|source| FoldError::Entry { position, source })?;
-        Ok(use_body(&Body { header: &entry.header, envelope }))
+        let bytes = match entry.body(&self.secret.keys()) {
+            Ok(bytes) => bytes,
+            Err(BodyError::Erased) => return Ok(None),
+            Err(source) => return Err(FoldError::Body { position, source }),
+        };
+        let envelope = Envelope::decode(&bytes).map_err(|source| FoldError::Entry { position, source })?;
+        Ok(Some(use_body(&Body { header: &entry.header, envelope })))
     }
 
     fn read_body(&self, head: &Head, record: Pseudonym, body: &Body<'_>) -> Result<ReadVersion, Linked> {
@@ -585,7 +608,7 @@ impl<'t> Step<'_, 't> {
         if version.row.operation != Operation::Upsert as u8 {
             return Ok(());
         }
-        if let Ok(read) = self.with_body(version, |body| self.read_body(head, record, body))? {
+        if let Some(Ok(read)) = self.with_body(version, |body| self.read_body(head, record, body))? {
             self.put_lookups(record, &read.lookups);
         }
         Ok(())

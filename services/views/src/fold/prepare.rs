@@ -3,12 +3,15 @@
 //! It depends on the entry, the log's secret and what the control stream has decided, so that it may run ahead of the fold
 //! on another thread. Where the control stream has moved on meanwhile, the fold reads again.
 
+use std::borrow::Cow;
+
 use contract::kinds;
 use event_log::Logged;
 use projection::head::Linked;
 use projection::mention::{self, ReadVersion, Reading, VersionBody};
 use projection::state::ControlState;
-use record::{Entry, EntryHeader, EntryKind, Envelope, LogSecret, Pseudonym, RegisterName};
+use record::entry::BodyError;
+use record::{Entry, EntryHeader, EntryKind, Envelope, KeyTree, LogSecret, Position, Pseudonym, RegisterName};
 
 use super::FoldError;
 
@@ -21,8 +24,49 @@ pub struct Prepared {
 
 pub(super) struct PreparedEntry {
     pub(super) logged: Logged,
+    pub(super) body: Opened,
     /// What an upsert says, when its contract was known.
     pub(super) read: Option<Result<ReadVersion, Linked>>,
+}
+
+/// The body of a change, opened once.
+pub(super) enum Opened {
+    /// It stands plain in the entry; or it is of no change, and the fold does not look at it.
+    InEntry,
+    /// It was encrypted.
+    Plain(Vec<u8>),
+    /// The record's key was destroyed.
+    Erased,
+}
+
+impl Opened {
+    fn of(entry: &Entry<'_>, keys: &KeyTree, position: Position) -> Result<Self, FoldError> {
+        match entry.header.kind {
+            EntryKind::Upsert | EntryKind::Retract => {}
+            EntryKind::Control | EntryKind::Access | EntryKind::Rejected | EntryKind::RejectedClosed => {
+                return Ok(Self::InEntry);
+            }
+        }
+        match entry.body(keys) {
+            Ok(Cow::Borrowed(_)) => Ok(Self::InEntry),
+            Ok(Cow::Owned(body)) => Ok(Self::Plain(body)),
+            Err(BodyError::Erased) => Ok(Self::Erased),
+            Err(source) => Err(FoldError::Body { position, source }),
+        }
+    }
+
+    fn is_erased(&self) -> bool {
+        matches!(self, Self::Erased)
+    }
+
+    /// The body; `None` when the record is erased.
+    pub(super) fn bytes<'b>(&'b self, entry: &Entry<'b>, position: Position) -> Result<Option<&'b [u8]>, FoldError> {
+        match self {
+            Self::InEntry => entry.plain_body().map(Some).map_err(|source| FoldError::Body { position, source }),
+            Self::Plain(body) => Ok(Some(body)),
+            Self::Erased => Ok(None),
+        }
+    }
 }
 
 /// An upsert's body as the log keeps it, with what its reading needs.
@@ -37,7 +81,8 @@ impl Prepared {
     /// # Errors
     /// [`FoldError`]: an entry is not what its hash says, or cannot be decoded.
     pub fn new(entries: Vec<Logged>, control: &ControlState, secret: &LogSecret) -> Result<Self, FoldError> {
-        let prepare = |logged| PreparedEntry::new(logged, control, secret);
+        let keys = secret.keys();
+        let prepare = |logged| PreparedEntry::new(logged, control, secret, &keys);
         let entries = entries.into_iter().map(prepare).collect::<Result<_, _>>()?;
         Ok(Self { entries, revision: control.revision })
     }
@@ -54,15 +99,16 @@ impl Prepared {
 }
 
 impl PreparedEntry {
-    fn new(logged: Logged, control: &ControlState, secret: &LogSecret) -> Result<Self, FoldError> {
+    fn new(logged: Logged, control: &ControlState, secret: &LogSecret, keys: &KeyTree) -> Result<Self, FoldError> {
         let position = logged.position;
         let entry = Entry::decode(&logged.bytes).map_err(|source| FoldError::Entry { position, source })?;
         if !entry.verify_body(&logged.bytes) {
             return Err(FoldError::Hash { position });
         }
+        let body = Opened::of(&entry, keys, position)?;
         let read = match (entry.header.kind, &entry.header.register, &control.model) {
-            (EntryKind::Upsert, Some(register), Some(_)) => {
-                let body = entry.plain_body().map_err(|source| FoldError::Body { position, source })?;
+            (EntryKind::Upsert, Some(register), Some(_)) if !body.is_erased() => {
+                let body = body.bytes(&entry, position)?.expect("it is not erased");
                 let envelope = Envelope::decode(body).map_err(|source| FoldError::Entry { position, source })?;
                 let body = Body { header: &entry.header, envelope };
                 let read = read_body(control, secret, register, entry.header.record, &body);
@@ -70,7 +116,7 @@ impl PreparedEntry {
             }
             _ => None,
         };
-        Ok(Self { logged, read })
+        Ok(Self { logged, body, read })
     }
 }
 
@@ -103,7 +149,7 @@ pub(super) fn read_body(
     mention::read(&reading, &version_body).map_err(|_| Linked::Unreadable { version })
 }
 
-/// The rows of an upsert's mentions as linkage reads them; none of one that cannot be read by its contract.
+/// The rows of an upsert's mentions as linkage reads them; none of one that cannot be read by its contract, or is erased.
 ///
 /// # Errors
 /// The entry is damaged.
@@ -114,7 +160,8 @@ pub(crate) fn read_change(
     position: record::Position,
 ) -> Result<Vec<linkage::FeatureRow>, FoldError> {
     let Some(register) = &entry.header.register else { return Ok(Vec::new()) };
-    let body = entry.plain_body().map_err(|source| FoldError::Body { position, source })?;
+    let opened = Opened::of(entry, &secret.keys(), position)?;
+    let Some(body) = opened.bytes(entry, position)? else { return Ok(Vec::new()) };
     let envelope = Envelope::decode(body).map_err(|source| FoldError::Entry { position, source })?;
     let body = Body { header: &entry.header, envelope };
     let read = read_body(control, secret, register, entry.header.record, &body);

@@ -14,6 +14,7 @@ use projection::state::ControlState;
 use projection::subject::Source;
 use projection::units::Units;
 use record::control::{Control, Order};
+use record::entry::BodyError;
 use record::{
     Entry, Envelope, Index, Kind, LogSecret, MentionId, Operation, Partition, Position, Positions, Pseudonym, Stream,
     Timestamp,
@@ -65,7 +66,9 @@ pub(super) struct Loaded {
     /// The subject's mentions in the record.
     mentions: Vec<MentionId>,
     contract: Arc<Contract>,
-    logged: Logged,
+    recorded_at: Timestamp,
+    /// The entry's body, readable.
+    body: Vec<u8>,
 }
 
 /// A subject and the records that speak of it.
@@ -174,8 +177,7 @@ impl Session {
         let linked = head.facts().and_then(|f| head.version(f.version.0, f.version.1)).copied();
         let (Some(version), Some(model)) = (linked, &self.control.model) else { return Ok(None) };
         let Some(loaded) = self.load(row.record, &version, &head, vec![mention])? else { return Ok(None) };
-        let entry = Entry::decode(&loaded.logged.bytes)?;
-        let envelope = Envelope::decode(entry.plain_body()?)?;
+        let envelope = Envelope::decode(&loaded.body)?;
         let reading = Reading {
             contract: &loaded.contract,
             kinds: contract::kinds(),
@@ -189,7 +191,7 @@ impl Session {
             version: (version.row.epoch, version.row.version),
             record_type: envelope.record_type,
             agency: &envelope.agency,
-            recorded_at: entry.header.recorded_at,
+            recorded_at: loaded.recorded_at,
             payload: envelope.payload,
         };
         // What the fold has linked it has read; a version that it could not read has no live mention.
@@ -267,7 +269,8 @@ impl Session {
         Ok(subject)
     }
 
-    /// A version with its entry; `None` when its contract is not known, hence nothing of it can be read.
+    /// A version with what it says; `None` when its contract is not known or its key was destroyed a moment ago, hence nothing
+    /// of it can be read.
     fn load(
         &self,
         record: Pseudonym,
@@ -277,7 +280,8 @@ impl Session {
     ) -> Result<Option<Loaded>, Error> {
         let Some(contract) = self.control.by_id(version.row.contract) else { return Ok(None) };
         let logged = self.entry(record, version)?;
-        let envelope = envelope_of(&logged)?;
+        let Some((recorded_at, body)) = self.open_body(&logged)? else { return Ok(None) };
+        let envelope = Envelope::decode(&body)?;
         if contract.record_type(envelope.record_type).is_err() {
             return Ok(None);
         }
@@ -291,7 +295,7 @@ impl Session {
             effective_at: version.row.effective_at,
             published_at: version.published_at,
         };
-        Ok(Some(Loaded { source, mentions, contract: Arc::clone(contract), logged }))
+        Ok(Some(Loaded { source, mentions, contract: Arc::clone(contract), recorded_at, body }))
     }
 
     /// The entry of a version: by its locator, or by its position when the locator is of another copy of the log.
@@ -304,9 +308,19 @@ impl Session {
         }
     }
 
+    /// When the hub took an entry, and its body; `None` when the record's key was destroyed.
+    fn open_body(&self, logged: &Logged) -> Result<Option<(Timestamp, Vec<u8>)>, Error> {
+        let entry = Entry::decode(&logged.bytes)?;
+        match entry.body(&self.secret.keys()) {
+            Ok(body) => Ok(Some((entry.header.recorded_at, body.into_owned()))),
+            Err(BodyError::Erased) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+
     /// What a loaded version says of its subject. `None` when it is no record of its contract.
     pub(super) fn speak<'a>(&self, loaded: &'a Loaded) -> Result<Option<Spoken<'a>>, Error> {
-        let envelope = envelope_of(&loaded.logged)?;
+        let envelope = Envelope::decode(&loaded.body)?;
         let Ok(facts) = loaded.contract.facts(envelope.record_type, envelope.payload) else { return Ok(None) };
         let ids: Vec<_> = facts.mentions.iter().map(|m| mention_id(&self.secret, loaded.source.record, m)).collect();
         // An element of a list that another version identifies otherwise may be somebody else, so ids alone decide.
@@ -333,16 +347,12 @@ impl Session {
     ) -> Result<Option<T>, Error> {
         let Some(contract) = self.control.by_id(version.row.contract) else { return Ok(None) };
         let logged = self.entry(record, version)?;
-        let envelope = envelope_of(&logged)?;
+        let Some((_, body)) = self.open_body(&logged)? else { return Ok(None) };
+        let envelope = Envelope::decode(&body)?;
         let Ok(facts) = contract.facts(envelope.record_type, envelope.payload) else { return Ok(None) };
         let ids: Vec<_> = facts.mentions.iter().map(|m| mention_id(&self.secret, record, m)).collect();
         Ok(Some(with(&facts, &ids)))
     }
-}
-
-fn envelope_of(logged: &Logged) -> Result<Envelope<'_>, Error> {
-    let entry = Entry::decode(&logged.bytes)?;
-    Ok(Envelope::decode(entry.plain_body()?)?)
 }
 
 /// The control state up to `end`, which a batch becomes visible a moment before.

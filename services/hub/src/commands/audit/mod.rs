@@ -1,6 +1,7 @@
 //! `hub audit`: what the hub can prove, and what its log holds.
 
 pub(crate) mod check;
+mod erase;
 mod ledger;
 mod parquet;
 pub(crate) mod prove;
@@ -39,6 +40,12 @@ pub enum AuditCommand {
     Trust(ledger::LedgerArgs),
     /// Read the whole log against the ledger; exit code 1 when they differ
     Verify(ledger::LedgerArgs),
+    /// Erase records for good, or ask for it where a second person must approve
+    Erase(erase::EraseArgs),
+    /// Approve or reject an erasure that another person asked for
+    Approve(erase::ApproveArgs),
+    /// List erasures that wait for a second person
+    Erasures(erase::ErasuresArgs),
     /// Be a witness: cosign checkpoints of logs that only grow
     Witness(witness::WitnessArgs),
 }
@@ -56,6 +63,9 @@ pub async fn run(args: &AuditArgs, context: &Context) -> Result<Exit, CommandErr
         AuditCommand::Status(args) => ledger::status(args, context).await,
         AuditCommand::Trust(args) => ledger::trust(args, context).await,
         AuditCommand::Verify(args) => ledger::verify(args, context).await,
+        AuditCommand::Erase(args) => erase::erase(args, context).await,
+        AuditCommand::Approve(args) => erase::approve(args, context).await,
+        AuditCommand::Erasures(args) => erase::erasures(args, context).await,
         AuditCommand::Witness(args) => witness::run(args, context).await,
     }
 }

@@ -77,7 +77,7 @@ pub struct ProveArgs {
 }
 
 /// A register's name has no slash; a record's id may have some.
-fn record_arg(text: &str) -> Result<(String, String), &'static str> {
+pub(super) fn record_arg(text: &str) -> Result<(String, String), &'static str> {
     match text.split_once('/') {
         Some((register, record)) if !register.is_empty() && !record.is_empty() => {
             Ok((register.to_owned(), record.to_owned()))
