@@ -352,7 +352,7 @@ async fn answered(answer: Option<Answer>) -> Result<Vec<Appended>, AppendError> 
     }
 }
 
-fn check_size(batch: &[Append]) -> Result<(), AppendError> {
+pub(crate) fn check_size(batch: &[Append]) -> Result<(), AppendError> {
     if let Some(large) = batch.iter().find(|a| a.bytes.len() > ENTRY_BYTES_MAX) {
         return Err(AppendError::TooLarge { bytes: large.bytes.len() });
     }

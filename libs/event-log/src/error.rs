@@ -65,6 +65,53 @@ pub enum AppendError {
     /// The log has been closed.
     #[error("the log is closed")]
     Closed,
+    /// Kafka did not acknowledge within the time. Each entry of the call may be in the log or not: appending it again is safe as far as whoever
+    /// folds the log takes it for a duplicate.
+    #[error(
+        "Kafka did not acknowledge an entry of {topic} within {waited_ms} ms ({detail}): it may be in the log; try again"
+    )]
+    Unanswered {
+        /// The topic.
+        topic: String,
+        /// Longest wait, in milliseconds.
+        waited_ms: u64,
+        /// What the client says.
+        detail: String,
+    },
+    /// Too much waits to be acknowledged by Kafka. Nothing was written; try again.
+    #[error("Kafka is slow: there was no room for more entries within {waited_ms} ms; try again")]
+    NoRoom {
+        /// How long it was waited, in milliseconds.
+        waited_ms: u64,
+    },
+    /// Kafka refuses the entry, and will again. Others of the call may be in the log.
+    #[error(
+        "Kafka refuses an entry of {topic}: {detail}; check the topic and this hub's rights with 'hub kafka check'"
+    )]
+    Refused {
+        /// The topic.
+        topic: String,
+        /// What the broker says.
+        detail: String,
+    },
+    /// Acknowledged entries are gone from Kafka: nothing is written over what is left.
+    #[error("{}", lost(place, *known, *found))]
+    Lost {
+        /// Topic and partition.
+        place: String,
+        /// Its end as it was known.
+        known: Index,
+        /// Its end as it is now; `None` when it is not there.
+        found: Option<Index>,
+    },
+}
+
+fn lost(place: &str, known: Index, found: Option<Index>) -> String {
+    let now = found.map_or("is gone".to_owned(), |found| format!("now ends at {}", found.0));
+    format!(
+        "acknowledged entries are gone from Kafka: {place} ended at {} and {now}; it was deleted, truncated or made anew: stop the hub and restore the topics",
+        known.0
+    )
 }
 
 /// What is wrong with a stretch of a segment file.
@@ -134,9 +181,9 @@ pub enum ReadError {
         expected: Position,
         /// The index found.
         found: Index,
-        /// The segment file.
+        /// The segment file; on Kafka topic and partition.
         file: PathBuf,
-        /// Offset in bytes.
+        /// Offset in bytes; on Kafka of the entry that was found.
         offset: u64,
     },
     /// The entry is older than what retention kept.
@@ -168,6 +215,36 @@ pub enum ReadError {
         stream: Stream,
         /// The partition asked for.
         partition: Partition,
+    },
+    /// Kafka did not give an entry that is known to be there.
+    #[error(
+        "Kafka did not give entry {wanted} ({topic}) within {waited_ms} ms ({detail}); bring its brokers back and try again"
+    )]
+    Unanswered {
+        /// The topic.
+        topic: String,
+        /// The entry.
+        wanted: Position,
+        /// Longest wait, in milliseconds.
+        waited_ms: u64,
+        /// What the client says.
+        detail: String,
+    },
+    /// Acknowledged entries are gone from Kafka.
+    #[error("{}", lost(place, *known, *found))]
+    Lost {
+        /// Topic and partition.
+        place: String,
+        /// Its end as it was known.
+        known: Index,
+        /// Its end as it is now; `None` when it is not there.
+        found: Option<Index>,
+    },
+    /// The client of Kafka cannot work, or is not let in.
+    #[error("the Kafka client cannot read: {detail}; check configuration and rights with 'hub kafka check'")]
+    Client {
+        /// What it says.
+        detail: String,
     },
     /// The system could not read a file.
     #[error("cannot read {}", file.display())]
@@ -252,6 +329,40 @@ pub enum OpenError {
     Options {
         /// Which one.
         what: &'static str,
+    },
+    /// No broker answers.
+    #[error(
+        "Kafka at {bootstrap} does not answer: {detail}; check that it runs, and the addresses, TLS and SASL of the configuration"
+    )]
+    Unreachable {
+        /// The brokers that were asked.
+        bootstrap: String,
+        /// What the client says.
+        detail: String,
+    },
+    /// A topic is not there.
+    #[error("topic {topic} is not there; make the topics of a new log with 'hub kafka init'")]
+    NoTopic {
+        /// The topic.
+        topic: String,
+    },
+    /// A topic is not as an event log needs it.
+    #[error("topic {topic}: {setting} is '{found}' and must be {wanted}; change it with your Kafka's tools")]
+    Topic {
+        /// The topic.
+        topic: String,
+        /// What of it.
+        setting: String,
+        /// What it is.
+        found: String,
+        /// What it must be.
+        wanted: String,
+    },
+    /// The client of Kafka cannot be used.
+    #[error("the Kafka client: {detail}")]
+    Client {
+        /// What it says.
+        detail: String,
     },
     /// No space to create the log.
     #[error("no space in {}", dir.display())]

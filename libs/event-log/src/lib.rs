@@ -24,6 +24,8 @@ mod error;
 mod files;
 mod frame;
 mod index;
+#[cfg(feature = "kafka")]
+mod kafka;
 mod manifest;
 mod options;
 mod reader;
@@ -40,11 +42,15 @@ use record::{Index, Partition, Position, Positions, Stream, Timestamp};
 
 pub use embedded::Embedded;
 pub use error::{AppendError, Damage, Flaw, OpenError, ReadError, RetainError};
+#[cfg(feature = "kafka")]
+pub use kafka::{
+    Compression, Kafka, KafkaOptions, KafkaReader, KafkaSasl, KafkaTls, LocalBodies, TopicPlan, init as init_kafka,
+};
 pub use options::{Clock, LogOptions, SEGMENT_BYTES_MAX, SEGMENT_BYTES_MIN, Tuning};
 pub use reader::EmbeddedReader;
 pub use types::{
     APPEND_BYTES_MAX, APPEND_ENTRIES_MAX, Append, Appended, ENTRY_BYTES_MAX, Locator, Logged, PartitionCounts,
-    ReadBatch, Recovered, StreamSet,
+    ReadBatch, Recovered, Stall, StreamSet,
 };
 
 /// A log. Cheap to clone; all clones are one log.
@@ -52,6 +58,9 @@ pub use types::{
 pub enum EventLog {
     /// In the files of one folder, for one process.
     Embedded(Embedded),
+    /// In the topics of an Apache Kafka cluster, for many processes.
+    #[cfg(feature = "kafka")]
+    Kafka(Kafka),
 }
 
 impl From<Embedded> for EventLog {
@@ -60,7 +69,33 @@ impl From<Embedded> for EventLog {
     }
 }
 
+#[cfg(feature = "kafka")]
+impl From<Kafka> for EventLog {
+    fn from(log: Kafka) -> Self {
+        Self::Kafka(log)
+    }
+}
+
 impl EventLog {
+    /// Which kind of log it is, as the configuration names it.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Embedded(_) => "embedded",
+            #[cfg(feature = "kafka")]
+            Self::Kafka(_) => "kafka",
+        }
+    }
+
+    /// What keeps the log from going on, if anything: on Kafka brokers that do not answer or an entry that does not come. The embedded log waits
+    /// for nobody but the disk, and says by its errors what is wrong.
+    pub fn stalled(&self) -> Option<Stall> {
+        match self {
+            Self::Embedded(_) => None,
+            #[cfg(feature = "kafka")]
+            Self::Kafka(log) => log.stalled(),
+        }
+    }
+
     /// Appends entries, in order, and returns when they are durable, one result per entry in the same order.
     ///
     /// All or nothing per sequence (`access` against the rest), also across a crash. Waits for room when too much is queued. A call
@@ -71,6 +106,8 @@ impl EventLog {
     pub async fn append(&self, batch: Vec<Append>) -> Result<Vec<Appended>, AppendError> {
         match self {
             Self::Embedded(log) => log.append(batch).await,
+            #[cfg(feature = "kafka")]
+            Self::Kafka(log) => log.append(batch).await,
         }
     }
 
@@ -78,6 +115,8 @@ impl EventLog {
     pub fn partitions(&self) -> PartitionCounts {
         match self {
             Self::Embedded(log) => log.partitions(),
+            #[cfg(feature = "kafka")]
+            Self::Kafka(log) => log.partitions(),
         }
     }
 
@@ -85,6 +124,8 @@ impl EventLog {
     pub fn ends(&self) -> Positions {
         match self {
             Self::Embedded(log) => log.ends(),
+            #[cfg(feature = "kafka")]
+            Self::Kafka(log) => log.ends(),
         }
     }
 
@@ -92,6 +133,8 @@ impl EventLog {
     pub fn first(&self) -> Positions {
         match self {
             Self::Embedded(log) => log.first(),
+            #[cfg(feature = "kafka")]
+            Self::Kafka(log) => log.first(),
         }
     }
 
@@ -102,6 +145,8 @@ impl EventLog {
     pub fn read(&self, locator: Locator) -> Result<Logged, ReadError> {
         match self {
             Self::Embedded(log) => log.read(locator),
+            #[cfg(feature = "kafka")]
+            Self::Kafka(log) => log.read(locator),
         }
     }
 
@@ -112,6 +157,8 @@ impl EventLog {
     pub fn read_position(&self, position: Position) -> Result<Logged, ReadError> {
         match self {
             Self::Embedded(log) => log.read_position(position),
+            #[cfg(feature = "kafka")]
+            Self::Kafka(log) => log.read_position(position),
         }
     }
 
@@ -122,6 +169,8 @@ impl EventLog {
     pub fn find_time(&self, stream: Stream, partition: Partition, at: Timestamp) -> Result<Index, ReadError> {
         match self {
             Self::Embedded(log) => log.find_time(stream, partition, at),
+            #[cfg(feature = "kafka")]
+            Self::Kafka(log) => log.find_time(stream, partition, at),
         }
     }
 
@@ -132,6 +181,8 @@ impl EventLog {
     pub fn reader(&self, from: &Positions, streams: StreamSet) -> Result<Reader, ReadError> {
         match self {
             Self::Embedded(log) => log.reader(from, streams).map(Reader::Embedded),
+            #[cfg(feature = "kafka")]
+            Self::Kafka(log) => log.reader(from, streams).map(Reader::Kafka),
         }
     }
 
@@ -139,6 +190,8 @@ impl EventLog {
     pub async fn wait_beyond(&self, seen: &Positions, streams: StreamSet) -> bool {
         match self {
             Self::Embedded(log) => log.wait_beyond(seen, streams).await,
+            #[cfg(feature = "kafka")]
+            Self::Kafka(log) => log.wait_beyond(seen, streams).await,
         }
     }
 
@@ -149,6 +202,9 @@ impl EventLog {
     pub fn retain_access(&self, before: Timestamp) -> Result<u32, RetainError> {
         match self {
             Self::Embedded(log) => log.retain_access(before),
+            // The brokers let go by the retention of the topic.
+            #[cfg(feature = "kafka")]
+            Self::Kafka(_) => Ok(0),
         }
     }
 
@@ -159,6 +215,9 @@ impl EventLog {
     pub fn retain_access_bytes(&self, bytes_max: u64) -> Result<u32, RetainError> {
         match self {
             Self::Embedded(log) => log.retain_access_bytes(bytes_max),
+            // The brokers let go by the retention of the topic.
+            #[cfg(feature = "kafka")]
+            Self::Kafka(_) => Ok(0),
         }
     }
 
@@ -166,6 +225,8 @@ impl EventLog {
     pub async fn close(&self) {
         match self {
             Self::Embedded(log) => log.close().await,
+            #[cfg(feature = "kafka")]
+            Self::Kafka(log) => log.close().await,
         }
     }
 }
@@ -175,6 +236,9 @@ impl EventLog {
 pub enum Reader {
     /// Of the embedded log.
     Embedded(EmbeddedReader),
+    /// Of the log on Kafka.
+    #[cfg(feature = "kafka")]
+    Kafka(KafkaReader),
 }
 
 impl Reader {
@@ -186,6 +250,8 @@ impl Reader {
     pub fn next_batch(&mut self, max_entries: usize, max_bytes: usize) -> Result<ReadBatch, ReadError> {
         match self {
             Self::Embedded(reader) => reader.next_batch(max_entries, max_bytes),
+            #[cfg(feature = "kafka")]
+            Self::Kafka(reader) => reader.next_batch(max_entries, max_bytes),
         }
     }
 
@@ -193,6 +259,8 @@ impl Reader {
     pub fn wait(&self, timeout: Duration) -> bool {
         match self {
             Self::Embedded(reader) => reader.wait(timeout),
+            #[cfg(feature = "kafka")]
+            Self::Kafka(reader) => reader.wait(timeout),
         }
     }
 
@@ -200,6 +268,8 @@ impl Reader {
     pub fn positions(&self) -> &Positions {
         match self {
             Self::Embedded(reader) => reader.positions(),
+            #[cfg(feature = "kafka")]
+            Self::Kafka(reader) => reader.positions(),
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use bytes::Bytes;
 use record::{Index, Partition, Position, Positions, Stream, Timestamp};
@@ -42,7 +43,7 @@ pub struct Appended {
 /// Where an entry's bytes are, as an opaque number that means something only to the log that gave it.
 ///
 /// Valid as long as the entry is kept, also after a restart. Embedded: bit 63 says whether it is the access sequence, 31 bits the
-/// segment, 32 bits the offset in units of 8 bytes. Another variant packs what it needs.
+/// segment, 32 bits the offset in units of 8 bytes. Kafka: two bits of stream, 14 of partition, 48 of index.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Locator(pub u64);
 
@@ -130,6 +131,15 @@ impl PartitionCounts {
     pub fn valid(&self) -> bool {
         Stream::ALL.into_iter().all(|s| (1..=Self::MAX).contains(&self.of(s)))
     }
+}
+
+/// What keeps a log from going on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Stall {
+    /// What it is, in words for an operator.
+    pub what: String,
+    /// For how long.
+    pub lasting: Duration,
 }
 
 /// A torn tail that was cut off when the log was opened: a group commit that had not ended, hence nothing acknowledged.

@@ -60,6 +60,9 @@ pub enum Error {
     /// The log takes nothing more.
     #[error("the log takes nothing at present: retry when the hub has been restarted, repeating is safe")]
     LogDown,
+    /// The log's brokers did not answer in time.
+    #[error("the log does not answer at present, and the changes may be in it or not: retry, repeating is safe")]
+    LogSilent,
     /// A batch with the same change failed while this one waited for it.
     #[error("a change of this batch was on its way in another batch, which failed: retry, repeating is safe")]
     Overtaken,
@@ -81,7 +84,12 @@ impl From<AppendError> for Error {
     fn from(error: AppendError) -> Self {
         match error {
             AppendError::Full { .. } => Self::Full,
-            AppendError::Poisoned { .. } | AppendError::Segment { .. } | AppendError::Closed => Self::LogDown,
+            AppendError::Poisoned { .. }
+            | AppendError::Segment { .. }
+            | AppendError::Closed
+            | AppendError::Refused { .. }
+            | AppendError::Lost { .. } => Self::LogDown,
+            AppendError::Unanswered { .. } | AppendError::NoRoom { .. } => Self::LogSilent,
             AppendError::TooLarge { .. } | AppendError::BatchTooLarge { .. } | AppendError::NoSuchPartition { .. } => {
                 Self::Internal
             }
@@ -101,6 +109,7 @@ impl Error {
             Self::AppendTooLarge { .. } => "append_bytes",
             Self::Full => "log_full",
             Self::LogDown => "log_down",
+            Self::LogSilent => "log_silent",
             Self::Overtaken => "overtaken",
             Self::Stopping => "stopping",
             Self::Starting => "starting",
@@ -118,7 +127,9 @@ impl Error {
             | Self::TooManyBytes { .. }
             | Self::AppendTooLarge { .. } => Code::InvalidArgument,
             Self::Full => Code::ResourceExhausted,
-            Self::LogDown | Self::Overtaken | Self::Stopping | Self::Starting | Self::Views => Code::Unavailable,
+            Self::LogDown | Self::LogSilent | Self::Overtaken | Self::Stopping | Self::Starting | Self::Views => {
+                Code::Unavailable
+            }
             Self::Internal => Code::Internal,
         }
     }
@@ -126,7 +137,7 @@ impl Error {
     fn retry(&self) -> Option<Duration> {
         match self {
             Self::Full | Self::LogDown | Self::Views => Some(RETRY_LATER),
-            Self::Overtaken | Self::Stopping | Self::Starting => Some(RETRY_SOON),
+            Self::LogSilent | Self::Overtaken | Self::Stopping | Self::Starting => Some(RETRY_SOON),
             Self::NoPrincipal
             | Self::Refused(_)
             | Self::Field { .. }
@@ -147,6 +158,7 @@ impl Error {
             | Self::Refused(_)
             | Self::Full
             | Self::LogDown
+            | Self::LogSilent
             | Self::Overtaken
             | Self::Stopping
             | Self::Starting

@@ -63,7 +63,7 @@ impl Health {
 
     /// Notes a failed append. A log that is closed while the door is open has lost its writer.
     pub(crate) fn failed(&self, error: &AppendError) {
-        if matches!(error, AppendError::Poisoned { .. } | AppendError::Closed) {
+        if matches!(error, AppendError::Poisoned { .. } | AppendError::Closed | AppendError::Lost { .. }) {
             self.down();
         }
     }

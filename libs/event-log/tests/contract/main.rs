@@ -2,6 +2,7 @@
 
 mod crash;
 mod damage;
+#[macro_use]
 mod suite;
 
 use std::sync::Arc;
@@ -26,6 +27,9 @@ impl EmbeddedLog {
 }
 
 impl Fixture for EmbeddedLog {
+    const ONE_SEQUENCE: bool = true;
+    const RESUME_STEP: usize = 1;
+
     fn open(&mut self) -> EventLog {
         let clock = self.clock.clone();
         let tuning = Tuning {
@@ -50,36 +54,4 @@ impl Fixture for EmbeddedLog {
     }
 }
 
-/// One test per claim of the suite, for one variant.
-macro_rules! contract {
-    ($variant:ident, $fixture:expr, $($claim:ident),* $(,)?) => {
-        mod $variant {
-            use super::*;
-            $(
-                #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-                async fn $claim() {
-                    suite::$claim(&mut $fixture).await;
-                }
-            )*
-        }
-    };
-}
-
-contract!(
-    embedded,
-    EmbeddedLog::new(),
-    indexes_follow_without_gaps_in_order_of_append,
-    acknowledged_entries_are_there_after_reopening,
-    locators_and_positions_lead_to_the_same_entry,
-    what_is_not_in_the_log_is_named,
-    concurrent_appenders_share_one_gapless_order,
-    a_reader_resumes_from_any_positions,
-    a_reader_gives_only_the_streams_asked_for,
-    batches_stay_within_their_bounds,
-    large_entries_pass_and_oversize_ones_are_refused,
-    a_waiting_reader_is_woken_by_an_append,
-    a_closed_log_takes_nothing_and_still_reads,
-    the_first_entry_at_or_after_a_time_is_found,
-    a_call_is_one_group,
-    readers_keep_up_while_entries_are_appended,
-);
+every_claim!(embedded, EmbeddedLog::new());

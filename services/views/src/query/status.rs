@@ -1,7 +1,6 @@
 //! `GetStatus`: how far the hub is.
 
 use access::HubAction;
-use event_log::EventLog;
 use projection::FOLD_VERSION;
 use record::{Positions, Stream};
 use wire::query::{GetStatusResponse, PreparedViews, RowsChecked};
@@ -20,9 +19,7 @@ impl Core {
         let contracts = control.registers().map(|(r, known)| (r.as_str().to_owned(), known.contract.id().to_hex()));
         Ok(GetStatusResponse {
             version: self.options.version.clone(),
-            log: match &handle.log {
-                EventLog::Embedded(_) => "embedded".to_owned(),
-            },
+            log: handle.log.kind().to_owned(),
             store: handle.store.to_string(),
             behind: folds(&log_ends).saturating_sub(folds(&status.positions)),
             log_ends: ends(&log_ends),

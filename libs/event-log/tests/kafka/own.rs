@@ -1,0 +1,1 @@
+//! What a log on Kafka owes besides the common contract.
