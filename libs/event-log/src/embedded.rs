@@ -134,6 +134,11 @@ impl Embedded {
 
     /// See [`EventLog::append`](crate::EventLog::append).
     pub async fn append(&self, batch: Vec<Append>) -> Result<Vec<Appended>, AppendError> {
+        self.enqueue(batch, None).await?.landed().await
+    }
+
+    /// Queues entries, at the time that a copied log says or the clock's.
+    pub(crate) async fn enqueue(&self, batch: Vec<Append>, at: Option<Timestamp>) -> Result<Queued, AppendError> {
         check_size(&batch)?;
         let tracks: Vec<_> = batch.iter().map(|a| TrackId::of(a.stream)).collect();
         let (mut main, mut access) = (Vec::new(), Vec::new());
@@ -147,18 +152,9 @@ impl Embedded {
                 TrackId::Access => access.push((slot, bytes)),
             }
         }
-        let main = self.inner.main.enqueue(main).await?;
-        let access = self.inner.access.enqueue(access).await?;
-        let mut main = answered(main).await?.into_iter();
-        if access.is_none() {
-            return Ok(main.collect());
-        }
-        let mut access = answered(access).await?.into_iter();
-        let merged = tracks.into_iter().map_while(|track| match track {
-            TrackId::Main => main.next(),
-            TrackId::Access => access.next(),
-        });
-        Ok(merged.collect())
+        let main = self.inner.main.enqueue(main, at).await?;
+        let access = self.inner.access.enqueue(access, at).await?;
+        Ok(Queued { tracks, main, access })
     }
 
     /// See [`EventLog::ends`](crate::EventLog::ends).
@@ -328,7 +324,11 @@ impl Line {
     }
 
     /// Waits for room and queues the entries; the receiver says what became of them.
-    async fn enqueue(&self, entries: Vec<(usize, Bytes)>) -> Result<Option<Answer>, AppendError> {
+    async fn enqueue(
+        &self,
+        entries: Vec<(usize, Bytes)>,
+        at: Option<Timestamp>,
+    ) -> Result<Option<Answer>, AppendError> {
         if entries.is_empty() {
             return Ok(None);
         }
@@ -337,9 +337,32 @@ impl Line {
         let permits = u32::try_from(cost).unwrap_or(u32::MAX).min(self.queue_bytes_max);
         let room = self.room.clone().acquire_many_owned(permits).await.map_err(|_| AppendError::Closed)?;
         let (reply, answer) = oneshot::channel();
-        let job = Job { entries, frame_bytes, room, reply };
+        let job = Job { entries, frame_bytes, at, room, reply };
         self.queue.send(Command::Append(job)).map_err(|_| AppendError::Closed)?;
         Ok(Some(answer))
+    }
+}
+
+/// A call whose entries are on their way to the disk.
+pub(crate) struct Queued {
+    tracks: Vec<TrackId>,
+    main: Option<Answer>,
+    access: Option<Answer>,
+}
+
+impl Queued {
+    /// Waits until they are durable.
+    pub(crate) async fn landed(self) -> Result<Vec<Appended>, AppendError> {
+        let mut main = answered(self.main).await?.into_iter();
+        if self.access.is_none() {
+            return Ok(main.collect());
+        }
+        let mut access = answered(self.access).await?.into_iter();
+        let merged = self.tracks.into_iter().map_while(|track| match track {
+            TrackId::Main => main.next(),
+            TrackId::Access => access.next(),
+        });
+        Ok(merged.collect())
     }
 }
 

@@ -4,8 +4,8 @@
 //! acknowledged when it is durable. Readers see durable entries only and check that each index follows its predecessor; whatever is torn,
 //! missing or damaged is a typed value, never skipped.
 //!
-//! [`EventLog`] is the surface: [`Embedded`] keeps the log in the files of one folder. `change`, `control` and `rejected` share one physical
-//! sequence, hence one flush; `access` has its own, with its own retention.
+//! [`EventLog`] is the surface: [`Embedded`] keeps the log in the files of one folder, [`Kafka`] in topics of a cluster. Embedded, `change`,
+//! `control` and `rejected` share one physical sequence, hence one flush; `access` has its own, with its own retention.
 //!
 //! Invariants of the embedded log:
 //! - a group (the calls that one flush made durable) is in the log wholly or not at all, hence so is every call, per sequence;
@@ -19,6 +19,7 @@
 //!
 //! Deliberately absent: what an entry means (crate `record`), receipts and trees (crate `ledger`), deletion of single entries.
 
+mod copy;
 mod embedded;
 mod error;
 mod files;
@@ -40,11 +41,13 @@ use std::time::Duration;
 
 use record::{Index, Partition, Position, Positions, Stream, Timestamp};
 
+pub use copy::{CopyError, Copying, copy};
 pub use embedded::Embedded;
 pub use error::{AppendError, Damage, Flaw, OpenError, ReadError, RetainError};
 #[cfg(feature = "kafka")]
 pub use kafka::{
-    Compression, Kafka, KafkaOptions, KafkaReader, KafkaSasl, KafkaTls, LocalBodies, TopicPlan, init as init_kafka,
+    Compression, Kafka, KafkaOptions, KafkaReader, KafkaSasl, KafkaTls, LocalBodies, TopicPlan,
+    brokers as kafka_brokers, init as init_kafka, inspect as inspect_kafka, remove as remove_kafka,
 };
 pub use options::{Clock, LogOptions, SEGMENT_BYTES_MAX, SEGMENT_BYTES_MIN, Tuning};
 pub use reader::EmbeddedReader;
@@ -86,6 +89,19 @@ impl EventLog {
         }
     }
 
+    /// What names the log. Embedded: drawn when it was created. Kafka: a hash of its first control entry, hence the same for a copy on other brokers;
+    /// `None` while there is no such entry.
+    ///
+    /// # Errors
+    /// [`ReadError`]: brokers do not give that entry.
+    pub fn log_id(&self) -> Result<Option<[u8; 16]>, ReadError> {
+        match self {
+            Self::Embedded(log) => Ok(Some(log.log_id())),
+            #[cfg(feature = "kafka")]
+            Self::Kafka(log) => log.log_id(),
+        }
+    }
+
     /// What keeps the log from going on, if anything: on Kafka brokers that do not answer or an entry that does not come. The embedded log waits
     /// for nobody but the disk, and says by its errors what is wrong.
     pub fn stalled(&self) -> Option<Stall> {
@@ -98,8 +114,9 @@ impl EventLog {
 
     /// Appends entries, in order, and returns when they are durable, one result per entry in the same order.
     ///
-    /// All or nothing per sequence (`access` against the rest), also across a crash. Waits for room when too much is queued. A call
-    /// that is dropped while it waits for the flush, or fails other than by an error that says nothing was written, may have been appended.
+    /// Embedded: all or nothing per sequence (`access` against the rest), also across a crash. Kafka: per entry, in order within a partition; the
+    /// call fails when any does, and then each may be in the log. Waits for room when too much is queued. A call that is dropped while
+    /// it waits, or fails other than by an error that says nothing was written, may have been appended.
     ///
     /// # Errors
     /// [`AppendError`].

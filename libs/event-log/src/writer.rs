@@ -33,6 +33,8 @@ pub(crate) struct Job {
     pub(crate) entries: Vec<(usize, Bytes)>,
     /// Sum of the frames.
     pub(crate) frame_bytes: u64,
+    /// The append time of a copied log's entries; such a job is a group of its own. `None`: the clock's.
+    pub(crate) at: Option<Timestamp>,
     /// Room in the queue, given back when the group is done.
     pub(crate) room: OwnedSemaphorePermit,
     pub(crate) reply: oneshot::Sender<Result<Vec<Appended>, AppendError>>,
@@ -90,12 +92,25 @@ impl Writer {
 
     /// Serves the queue until it closes.
     pub(crate) fn run(mut self, mut queue: mpsc::UnboundedReceiver<Command>) {
-        while let Some(Command::Append(first)) = queue.blocking_recv() {
+        let mut held = None;
+        loop {
+            let first = match held.take() {
+                Some(first) => first,
+                None => match queue.blocking_recv() {
+                    Some(Command::Append(first)) => first,
+                    Some(Command::Close) | None => return,
+                },
+            };
             let mut bytes = first.frame_bytes;
+            let alone = first.at.is_some();
             let mut jobs = vec![first];
             let mut closing = false;
-            while bytes < self.group_bytes_max {
+            while bytes < self.group_bytes_max && !alone {
                 match queue.try_recv() {
+                    Ok(Command::Append(job)) if job.at.is_some() => {
+                        held = Some(job);
+                        break;
+                    }
                     Ok(Command::Append(job)) => {
                         bytes += job.frame_bytes;
                         jobs.push(job);
@@ -137,7 +152,8 @@ impl Writer {
         if let Some(source) = &self.poison {
             return Err(AppendError::Poisoned { dir: self.track.dir.clone(), source: source.clone() });
         }
-        let time = (self.clock)().0.max(self.time);
+        let at = jobs.first().and_then(|job| job.at).unwrap_or_else(|| (self.clock)());
+        let time = at.0.max(self.time);
         if self.offset + bytes > self.capacity {
             self.roll(bytes, time)?;
         }

@@ -262,7 +262,11 @@ impl Run {
 }
 
 fn take(reader: &mut Reader, follower: &mut Follower) -> Result<usize, FollowError> {
-    let batch = reader.next_batch(BATCH_ENTRIES, BATCH_BYTES)?;
+    let batch = match reader.next_batch(BATCH_ENTRIES, BATCH_BYTES) {
+        // Brokers that do not answer come back; the log tells of them meanwhile.
+        Err(ReadError::Unanswered { .. }) => return Ok(0),
+        batch => batch?,
+    };
     for entry in &batch.entries {
         follower.take(entry.position, &entry.bytes)?;
     }

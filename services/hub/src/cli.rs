@@ -3,7 +3,7 @@
 use clap::{Parser, Subcommand};
 
 use crate::commands::{
-    accesses, audit, bench, check, completions, config, contracts, demo, dev_certs, explain, get, keys, link, policy,
+    accesses, audit, bench, check, completions, config, contracts, demo, dev_certs, explain, get, keys, link, log, policy,
     procedures, publish, quality, register, rejected, review, search, serve, status, units, views, watch,
 };
 use crate::context::{Context, GlobalArgs};
@@ -84,6 +84,11 @@ pub enum Command {
     DevCerts(dev_certs::DevCertsArgs),
     /// Measure rates on this machine
     Bench(bench::BenchArgs),
+    /// Copy the log between the embedded kind and Kafka
+    Log(log::LogArgs),
+    /// Make or check the topics of a log on Apache Kafka
+    #[cfg(feature = "kafka")]
+    Kafka(crate::commands::kafka::KafkaArgs),
     /// Explain or check the configuration
     Config(config::ConfigArgs),
     /// Print what a shell needs to complete commands and flags
@@ -121,6 +126,9 @@ impl Command {
             Self::Procedures(args) => procedures::run(args, context).await,
             Self::DevCerts(args) => dev_certs::run(args, context),
             Self::Bench(args) => bench::run(args, context).await,
+            Self::Log(args) => log::run(args, context).await,
+            #[cfg(feature = "kafka")]
+            Self::Kafka(args) => crate::commands::kafka::run(args, context),
             Self::Config(args) => config::run(args, context),
             Self::Completions(args) => completions::run(args, context),
         }

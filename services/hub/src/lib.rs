@@ -18,6 +18,8 @@ pub mod connection;
 pub mod context;
 mod erasure;
 pub mod error;
+#[cfg(feature = "kafka")]
+mod kafka_log;
 pub mod listening;
 pub mod output;
 pub mod progress;

@@ -69,23 +69,45 @@ pub enum BootstrapError {
     Control(#[from] ControlError),
 }
 
-/// Begins an empty log with one append, or checks that a begun one belongs to this secret. Reads the disk; meant for the start of a process.
+/// Begins an empty log with one append, or checks that a begun one belongs to this secret and was begun wholly. Reads the disk; meant for the start of a process.
 ///
 /// # Errors
 /// [`BootstrapError`]; nothing was written, except after a failed append, of which the log says what is known.
 pub async fn bootstrap(log: &EventLog, secret: &LogSecret, first: &Bootstrap) -> Result<Bootstrapped, BootstrapError> {
     let ends = log.ends();
-    if ends.get(FIRST.stream, FIRST.partition) > FIRST.index {
-        return verify(log, secret).map(|()| Bootstrapped::Verified);
-    }
-    if ends.total() > 0 {
+    let begun = ends.get(FIRST.stream, FIRST.partition);
+    if begun > FIRST.index {
+        verify(log, secret)?;
+        if is_complete(log)? {
+            return Ok(Bootstrapped::Verified);
+        }
+    } else if ends.total() > 0 {
         return Err(BootstrapError::NotAHubLog);
     }
     let controls = prefix(log, secret, first)?;
-    let entries = controls.iter().map(|control| encode_control(control, &first.clock, &first.salts));
+    // On Kafka an append that was broken off may have left some of them, in order.
+    let missing = controls.get(usize::try_from(begun.0).unwrap_or(usize::MAX)..).ok_or(BootstrapError::NotAHubLog)?;
+    let entries = missing.iter().map(|control| encode_control(control, &first.clock, &first.salts));
     let entries = entries.collect::<Result<Vec<_>, _>>()?;
     let written = log.append(entries).await.map_err(ControlError::Append)?;
     Ok(Bootstrapped::Written(written.len()))
+}
+
+/// Whether the first entries hold the linkage model, which is the last that a log is begun with.
+fn is_complete(log: &EventLog) -> Result<bool, BootstrapError> {
+    let mut reader = log.reader(&Positions::new(), StreamSet::empty().with(Stream::Control))?;
+    loop {
+        let batch = reader.next_batch(64, 16 << 20)?;
+        for logged in &batch.entries {
+            let entry = Entry::decode(&logged.bytes)?;
+            if matches!(Control::decode(entry.plain_body()?)?.order, Order::Model { .. }) {
+                return Ok(true);
+            }
+        }
+        if batch.entries.is_empty() {
+            return Ok(false);
+        }
+    }
 }
 
 fn prefix(log: &EventLog, secret: &LogSecret, first: &Bootstrap) -> Result<Vec<Control>, BootstrapError> {

@@ -112,6 +112,12 @@ impl Asker {
         Ok(Some((found.partitions().len(), copies)))
     }
 
+    /// How many brokers there are.
+    pub(super) fn brokers(&self) -> Result<usize, OpenError> {
+        let metadata = self.consumer.fetch_metadata(Some("no-such-topic"), self.timeout);
+        metadata.map(|m| m.brokers().len()).map_err(|e| self.unreachable(&e))
+    }
+
     pub(super) fn unreachable(&self, error: &KafkaError) -> OpenError {
         OpenError::Unreachable {
             bootstrap: self.bootstrap.clone(),

@@ -30,6 +30,7 @@ use self::client::{Asker, told};
 use self::ends::Ends;
 use self::layout::{Layout, topic_name};
 use self::lookup::Lookup;
+pub(crate) use self::producer::Queued;
 use self::producer::Way;
 use crate::embedded::check_size;
 use crate::error::{AppendError, OpenError, ReadError};
@@ -37,7 +38,7 @@ use crate::types::{Append, Appended, Locator, Logged, PartitionCounts, Stall, St
 
 pub use options::{Compression, KafkaOptions, KafkaSasl, KafkaTls, LocalBodies, TopicPlan};
 pub use reader::KafkaReader;
-pub use topics::init;
+pub use topics::{brokers, init, inspect, remove};
 
 /// Beginnings are asked for once in so many questions for ends.
 const FIRST_EVERY: u32 = 50;
@@ -83,7 +84,9 @@ impl Kafka {
         options.check()?;
         let asker = Asker::new(options)?;
         let counts = asker.partitions(|stream| topic_name(&options.prefix, stream))?;
-        topics::check(&asker, options)?;
+        if options.check_topics {
+            topics::check(&asker, options)?;
+        }
         let layout = Layout::new(&options.prefix, counts);
         let ends = Arc::new(Ends::new(layout.clone(), options.stall_after));
         let inner = Inner {
@@ -129,8 +132,13 @@ impl Kafka {
 
     /// See [`EventLog::append`](crate::EventLog::append).
     pub async fn append(&self, batch: Vec<Append>) -> Result<Vec<Appended>, AppendError> {
+        self.enqueue(batch, None).await?.landed().await
+    }
+
+    /// Queues entries, at the time that a copied log says or the clock's.
+    pub(crate) async fn enqueue(&self, batch: Vec<Append>, at: Option<Timestamp>) -> Result<Queued, AppendError> {
         check_size(&batch)?;
-        self.inner.way.append(&self.inner.layout, batch).await
+        self.inner.way.enqueue(&self.inner.layout, batch, at).await
     }
 
     /// See [`EventLog::ends`](crate::EventLog::ends).

@@ -93,6 +93,9 @@ pub struct KafkaOptions {
     pub sasl: Option<KafkaSasl>,
     /// What is asked of the topics.
     pub topics: TopicPlan,
+    /// Whether the topics' settings are checked when the log is opened. Default yes; no only for a cluster that cannot tell them, such as the
+    /// client library's mock.
+    pub check_topics: bool,
     /// How messages are compressed.
     pub compression: Compression,
     /// Longest wait for an acknowledgement, and for room in the queue before. Default 30 s.
@@ -136,6 +139,7 @@ impl KafkaOptions {
             tls: None,
             sasl: None,
             topics: TopicPlan::default(),
+            check_topics: true,
             compression: Compression::default(),
             append_timeout: Duration::from_secs(30),
             read_timeout: Duration::from_secs(30),

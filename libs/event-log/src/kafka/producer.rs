@@ -42,6 +42,8 @@ enum Command {
 
 struct Job {
     entries: Vec<(usize, Bytes)>,
+    /// The append time of a copied log's entries; `None`: the clock's.
+    at: Option<Timestamp>,
     room: OwnedSemaphorePermit,
     reply: oneshot::Sender<Result<Vec<Appended>, AppendError>>,
 }
@@ -61,7 +63,13 @@ impl Way {
         })
     }
 
-    pub(super) async fn append(&self, layout: &Layout, batch: Vec<Append>) -> Result<Vec<Appended>, AppendError> {
+    /// Queues entries, at the time that a copied log says or the clock's.
+    pub(super) async fn enqueue(
+        &self,
+        layout: &Layout,
+        batch: Vec<Append>,
+        at: Option<Timestamp>,
+    ) -> Result<Queued, AppendError> {
         let mut entries = Vec::with_capacity(batch.len());
         for Append { stream, partition, bytes } in batch {
             let slot = layout.slot(stream, partition).ok_or_else(|| AppendError::NoSuchPartition {
@@ -72,7 +80,7 @@ impl Way {
             entries.push((slot, bytes));
         }
         if entries.is_empty() {
-            return Ok(Vec::new());
+            return Ok(Queued(None));
         }
         let cost: u64 = entries.iter().map(|(_, b)| b.len() as u64 + QUEUED_ENTRY_BYTES).sum();
         let permits = u32::try_from(cost).unwrap_or(u32::MAX).min(self.queue_bytes_max);
@@ -82,10 +90,9 @@ impl Way {
         // The semaphore is closed when the log is.
         let room = room.map_err(|_closed| AppendError::Closed)?;
         let (reply, answer) = oneshot::channel();
-        let job = Job { entries, room, reply };
+        let job = Job { entries, at, room, reply };
         self.queue.send(Command::Append(job)).map_err(|_closed| AppendError::Closed)?;
-        // The reply is dropped only by a thread that has ended.
-        answer.await.unwrap_or(Err(AppendError::Closed))
+        Ok(Queued(Some(answer)))
     }
 
     /// Sends what is queued, waits for its acknowledgement and takes nothing more. Blocks.
@@ -97,6 +104,20 @@ impl Way {
         if let Some(thread) = thread {
             // A thread that panicked has told its callers by dropping their replies.
             let _ = thread.join();
+        }
+    }
+}
+
+/// A call whose entries are on their way to the brokers.
+pub(crate) struct Queued(Option<oneshot::Receiver<Result<Vec<Appended>, AppendError>>>);
+
+impl Queued {
+    /// Waits until they are acknowledged.
+    pub(crate) async fn landed(self) -> Result<Vec<Appended>, AppendError> {
+        match self.0 {
+            // The reply is dropped only by a thread that has ended.
+            Some(answer) => answer.await.unwrap_or(Err(AppendError::Closed)),
+            None => Ok(Vec::new()),
         }
     }
 }
@@ -267,15 +288,16 @@ impl Sender {
     }
 
     fn send(&mut self, job: Job) {
-        let Job { entries, room, reply } = job;
+        let Job { entries, at, room, reply } = job;
         if let Some(lost) = self.ends.lost() {
             // Who called may have gone.
             let _ = reply.send(Err(lost.into()));
             return;
         }
         self.renew();
-        let appended_at = Timestamp((self.options.clock)().0.max(self.last_time));
-        self.last_time = appended_at.0;
+        // A copied log's times are kept as they are: they go forward within each sequence that it had.
+        let appended_at = at.unwrap_or_else(|| Timestamp((self.options.clock)().0.max(self.last_time)));
+        self.last_time = self.last_time.max(appended_at.0);
         self.group += 1;
         let appended = entries.iter().map(|(slot, _)| {
             let position = self.layout.position(*slot, 0);

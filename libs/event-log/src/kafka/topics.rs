@@ -14,6 +14,7 @@ use super::client::{Asker, Context, create};
 use super::layout::topic_name;
 use super::options::{KafkaOptions, MESSAGE_BYTES_MAX, TopicPlan};
 use crate::error::OpenError;
+use crate::types::PartitionCounts;
 
 /// What one setting of a topic must be.
 enum Rule {
@@ -119,6 +120,42 @@ fn make(
             ),
         }),
         None => Err(OpenError::Client { detail: format!("the brokers did not say whether {topic} was made") }),
+    }
+}
+
+/// Checks that the four topics are there and as a log needs them. Blocks.
+///
+/// # Errors
+/// As [`init`], and [`OpenError::NoTopic`].
+pub fn inspect(options: &KafkaOptions) -> Result<PartitionCounts, OpenError> {
+    options.check()?;
+    let asker = Asker::new(options)?;
+    check(&asker, options)?;
+    asker.partitions(|stream| topic_name(&options.prefix, stream))
+}
+
+/// How many brokers the cluster has. Blocks.
+///
+/// # Errors
+/// [`OpenError::Unreachable`], [`OpenError::Client`].
+pub fn brokers(options: &KafkaOptions) -> Result<usize, OpenError> {
+    options.check()?;
+    Asker::new(options)?.brokers()
+}
+
+/// Deletes the four topics, and with them the log. Blocks. For a log that was made to be thrown away.
+///
+/// # Errors
+/// [`OpenError::Unreachable`], [`OpenError::Client`].
+pub fn remove(options: &KafkaOptions) -> Result<(), OpenError> {
+    let asker = Asker::new(options)?;
+    let admin: AdminClient<Context> = create(&options.admin(), Context::default())?;
+    let topics = Stream::ALL.map(|stream| topic_name(&options.prefix, stream));
+    let names: Vec<_> = topics.iter().map(String::as_str).collect();
+    let results = block_on(admin.delete_topics(&names, &AdminOptions::new())).map_err(|e| asker.unreachable(&e))?;
+    match results.into_iter().find_map(Result::err) {
+        None | Some((_, RDKafkaErrorCode::UnknownTopicOrPartition)) => Ok(()),
+        Some((topic, code)) => Err(OpenError::Client { detail: format!("{topic} was not deleted: {code}") }),
     }
 }
 

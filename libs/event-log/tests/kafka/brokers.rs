@@ -46,11 +46,6 @@ impl Brokers {
         );
         String::from_utf8_lossy(&out.stdout).into_owned()
     }
-
-    /// Options for a new log on these brokers.
-    pub fn options(&self, name: &str) -> KafkaOptions {
-        options(&self.bootstrap, name)
-    }
 }
 
 impl Drop for Brokers {

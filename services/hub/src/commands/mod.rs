@@ -12,8 +12,11 @@ pub mod demo;
 pub mod dev_certs;
 pub mod explain;
 pub mod get;
+#[cfg(feature = "kafka")]
+pub mod kafka;
 pub mod keys;
 pub mod link;
+pub mod log;
 pub mod policy;
 pub mod procedures;
 pub mod publish;

@@ -75,6 +75,7 @@ pub fn parse(text: &str) -> Result<Config, Fault> {
         grpc: reader.section("grpc")?,
         tls: reader.section("tls")?,
         log: reader.section("log")?,
+        log_kafka: reader.section("log.kafka")?,
         keys: reader.section("keys")?,
         ledger: reader.section("ledger")?,
         store: reader.section("store")?,
@@ -96,27 +97,32 @@ struct Reader<'a> {
 impl<'a> Reader<'a> {
     /// Takes the sections out and refuses unknown keys; what is left are the keys at the top.
     fn split(&mut self, document: Spanned<DeTable<'a>>) -> Result<Spanned<DeTable<'a>>, Fault> {
-        let known = Config::default().keys();
-        let is_section = |name: &str| known.iter().any(|key| key.section == name && !name.is_empty());
         let whole = document.span();
-        let mut top = DeTable::new();
-        for (key, value) in document.into_inner() {
+        let known = Config::default().keys();
+        let top = self.take_sections(&known, "", document.into_inner())?;
+        Ok(Spanned::new(whole, top))
+    }
+
+    /// Takes the sections out of a table; what is left are its own keys.
+    fn take_sections(&mut self, known: &[super::Key], within: &str, table: DeTable<'a>) -> Result<DeTable<'a>, Fault> {
+        let is_section = |name: &str| known.iter().any(|key| key.section == name);
+        let mut own = DeTable::new();
+        for (key, value) in table {
             let (name, span) = (key.get_ref().to_string(), key.span());
-            if !is_section(&name) {
-                self.place(&known, name, span)?;
-                top.insert(key, value);
+            let path = if within.is_empty() { name } else { format!("{within}.{name}") };
+            if !is_section(&path) {
+                self.place(known, path, span)?;
+                own.insert(key, value);
                 continue;
             }
-            let within = value.span();
+            let place = value.span();
             let DeValue::Table(table) = value.into_inner() else {
-                return Err(fault(self.text, Some(span), Some(name), "must be a section, as in [section]"));
+                return Err(fault(self.text, Some(span), Some(path), "must be a section, as in [section]"));
             };
-            for key in table.keys() {
-                self.place(&known, format!("{name}.{}", key.get_ref()), key.span())?;
-            }
-            self.sections.insert(name, Spanned::new(within, table));
+            let table = self.take_sections(known, &path, table)?;
+            self.sections.insert(path, Spanned::new(place, table));
         }
-        Ok(Spanned::new(whole, top))
+        Ok(own)
     }
 
     fn place(&mut self, known: &[super::Key], path: String, span: Range<usize>) -> Result<(), Fault> {

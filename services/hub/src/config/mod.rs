@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 pub use explain::explain;
 pub use load::{ConfigError, load, parse};
 pub use section::{Bounds, Key};
-pub use sections::{Grpc, Keys, Ledger, Limits, Log, Quality, Store, Telemetry, Tls, Top};
+pub use sections::{Grpc, Keys, Ledger, Limits, Log, LogKafka, Quality, Store, Telemetry, Tls, Top};
 
 /// The whole configuration.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -25,8 +25,10 @@ pub struct Config {
     pub grpc: Grpc,
     /// Who may connect.
     pub tls: Tls,
-    /// The embedded log.
+    /// The log.
     pub log: Log,
+    /// The log on Apache Kafka.
+    pub log_kafka: LogKafka,
     /// The keys of bodies.
     pub keys: Keys,
     /// The ledger.
@@ -52,6 +54,7 @@ impl Config {
             self.grpc.keys(),
             self.tls.keys(),
             self.log.keys(),
+            self.log_kafka.keys(),
             self.keys.keys(),
             self.ledger.keys(),
             self.store.keys(),

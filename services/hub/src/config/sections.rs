@@ -71,18 +71,64 @@ section! {
 }
 
 section! {
-    /// The embedded log.
+    /// The log.
     Log "log" {
+        /// Where the log is: "embedded", in files of the data directory, for one process; "kafka", in topics of an Apache Kafka cluster.
+        kind: String = "embedded".to_owned(), OneOf(&["embedded", "kafka"]);
         /// Partitions of the change stream. Fixed when the log is created.
         partitions: u32 = 64, whole(1, 1024, "partitions");
         /// Partitions of the access stream. Fixed when the log is created.
         access_partitions: u32 = 8, whole(1, 256, "partitions");
-        /// Size of one segment file.
+        /// Embedded: size of one segment file.
         segment_bytes: u64 = 256 << 20, whole(MIB, 4 * GIB, "bytes");
-        /// Bytes after which what is made durable together takes no more; bounds the wait for a flush.
+        /// Embedded: bytes after which what is made durable together takes no more; bounds the wait for a flush.
         group_commit_bytes_max: u64 = 4 << 20, whole(64 * KIB, 16 * MIB, "bytes");
         /// How long access entries are kept.
         access_retention_days: u32 = 1_826, whole(1, 36_500, "days");
+    }
+}
+
+section! {
+    /// The log on Apache Kafka, where its kind is "kafka".
+    LogKafka "log.kafka" {
+        /// Brokers to ask first: host:port, separated by commas.
+        bootstrap: String = "127.0.0.1:9092".to_owned(), Text;
+        /// What the names of the log's topics begin with.
+        prefix: String = "hub".to_owned(), Text;
+        /// Brokers that keep each partition, at least.
+        replication: u32 = 3, whole(1, 32, "brokers");
+        /// Brokers that have an entry before it is acknowledged, at least.
+        min_insync_replicas: u32 = 2, whole(1, 32, "brokers");
+        /// Whether brokers are spoken to over TLS.
+        tls: String = "off".to_owned(), OneOf(&["on", "off"]);
+        /// The authority of the brokers' certificates, PEM; absent: those that the system trusts.
+        ca: Option<PathBuf> = None, Optional { example: "\"/etc/hub/kafka/ca.pem\"" };
+        /// This hub's certificate chain for brokers that ask for one, PEM.
+        cert: Option<PathBuf> = None, Optional { example: "\"/etc/hub/kafka/hub.pem\"" };
+        /// Its private key, PEM.
+        key: Option<PathBuf> = None, Optional { example: "\"/etc/hub/kafka/hub.key\"" };
+        /// How the hub proves its name to brokers.
+        sasl: String = "off".to_owned(), OneOf(&["off", "PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"]);
+        /// The name.
+        sasl_username: Option<String> = None, Optional { example: "\"hub\"" };
+        /// File that holds the password, readable by the hub's user only.
+        sasl_password_file: Option<PathBuf> = None, Optional { example: "\"/etc/hub/kafka/password\"" };
+        /// How entries are compressed.
+        compression: String = "lz4".to_owned(), OneOf(&["lz4", "zstd"]);
+        /// Longest wait for an acknowledgement.
+        append_timeout_ms: u64 = 30_000, whole(1_000, 600_000, "milliseconds");
+        /// Longest wait for any other answer.
+        read_timeout_ms: u64 = 30_000, whole(1_000, 600_000, "milliseconds");
+        /// After how long without an answer the hub says that the log stalls, and is not ready.
+        stall_after_ms: u64 = 5_000, whole(500, 600_000, "milliseconds");
+        /// Time between two questions for what other processes have appended.
+        watch_interval_ms: u64 = 200, whole(10, 60_000, "milliseconds");
+        /// Bytes that wait to be acknowledged; then publishers wait.
+        queue_bytes_max: u32 = 64 << 20, whole(MIB, 1024 * MIB, "bytes");
+        /// Bytes that each reader of the log fetches ahead.
+        reader_bytes_max: u32 = 64 << 20, whole(MIB, 1024 * MIB, "bytes");
+        /// Size of the local copies of entries that were read, at most; what is no longer there is asked of the brokers. 0: they grow with the log.
+        bodies_bytes_max: u64 = 0, whole(0, 1024 * 1024 * GIB, "bytes");
     }
 }
 

@@ -16,6 +16,8 @@ use crate::error::told;
 
 /// Between two looks for access entries that are past their retention.
 const RETENTION_LOOK: Duration = Duration::from_secs(3_600);
+/// Between two looks whether the log goes on.
+const LOG_LOOK: Duration = Duration::from_millis(500);
 const DAY_US: i64 = 86_400_000_000;
 const SERVICES: [&str; 5] = [
     "",
@@ -26,30 +28,35 @@ const SERVICES: [&str; 5] = [
 ];
 
 /// Tells health checks and `/readyz` whether the hub serves: from the first failed write on it does not, since no answer could be made durable,
-/// nor when the fold has stopped, since its answers would be older by the day. Both need a new start.
+/// nor when the fold has stopped, since its answers would be older by the day. Both need a new start. While the log stalls it does not either,
+/// and does again when the log goes on.
 pub(super) async fn tell_health(
     health: HealthReporter,
     readiness: Readiness,
     mut writable: watch::Receiver<bool>,
     mut fold: watch::Receiver<Arc<FoldStatus>>,
+    mut stalled: watch::Receiver<bool>,
     mut stopping: watch::Receiver<bool>,
 ) {
     loop {
-        let obstacle = match (*writable.borrow_and_update(), fold_stopped(&mut fold)) {
+        let lasting = match (*writable.borrow_and_update(), fold_stopped(&mut fold)) {
             (false, _) => Some("the log takes nothing"),
             (true, true) => Some("the fold has stopped"),
             (true, false) => None,
         };
+        let obstacle = lasting.or((*stalled.borrow_and_update()).then_some("the log does not answer"));
         match obstacle {
             Some(obstacle) => readiness.not_ready(obstacle),
             None => readiness.ready(),
         }
         tell(&health, if obstacle.is_none() { ServingStatus::Serving } else { ServingStatus::NotServing }).await;
-        if obstacle.is_some() {
+        if lasting.is_some() {
             // Neither comes back before a new start.
             break;
         }
         tokio::select! {
+            // An error means that nobody looks any more, since the hub stops.
+            changed = stalled.changed() => if changed.is_err() { break },
             changed = writable.changed() => if changed.is_err() { break },
             // An error means that the fold's thread is gone, which the next look finds.
             _ = fold.wait_for(|status| status.stopped.is_some()) => {}
@@ -60,6 +67,32 @@ pub(super) async fn tell_health(
     let _ = stopping.wait_for(|stopping| *stopping).await;
     readiness.not_ready("stopping");
     tell(&health, ServingStatus::NotServing).await;
+}
+
+/// Looks whether the log stalls, until the hub stops. An embedded one never does.
+pub(super) fn watch_log(log: EventLog, mut stopping: watch::Receiver<bool>) -> watch::Receiver<bool> {
+    let (tell, told) = watch::channel(false);
+    tokio::spawn(async move {
+        loop {
+            let stall = log.stalled();
+            let changed = tell.send_if_modified(|before| std::mem::replace(before, stall.is_some()) != stall.is_some());
+            match stall.filter(|_| changed) {
+                Some(stall) => {
+                    tracing::warn!(what = %stall.what, lasting_ms = stall.lasting.as_millis(), "the log stalls")
+                }
+                None if changed => tracing::info!("the log goes on"),
+                None => {}
+            }
+            tokio::select! {
+                () = tokio::time::sleep(LOG_LOOK) => {}
+                _ = stopping.wait_for(|stopping| *stopping) => break,
+            }
+        }
+        // Whoever listens is stopping too.
+        drop(log);
+        tell.closed().await;
+    });
+    told
 }
 
 fn fold_stopped(fold: &mut watch::Receiver<Arc<FoldStatus>>) -> bool {

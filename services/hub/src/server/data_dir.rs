@@ -1,7 +1,8 @@
 //! The data directory: who has it, the log, and the secrets beside it.
 //!
 //! `hub.lock` (held while a hub runs), `secret/log` and `secret/signing` (32 bytes each, readable by the owner only), `keys/`, `log/`,
-//! `ledger/`, `views/`, `access-index/`, `scratch/` (verifications), `dev-certs/`.
+//! `ledger/`, `views/`, `access-index/`, `scratch/` (verifications), `dev-certs/`; where the log is on Kafka, `bodies/` instead of `log/`,
+//! and `secret/log-id`, which names the log.
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Read as _, Seek as _, Write as _};
@@ -21,12 +22,13 @@ use crate::error::{CommandError, told};
 /// Bytes of a secret.
 const SECRET_BYTES: usize = 32;
 
+/// What names a log on Kafka towards its keys: drawn when it is begun, or that of the embedded log that it is a copy of.
+const LOG_ID: &str = "log-id";
+
 /// An opened data directory. Whoever holds it is the only hub on it.
 pub(super) struct DataDir {
     /// The log.
     pub log: EventLog,
-    /// Its identity.
-    pub log_id: [u8; 16],
     /// The log's secret.
     pub secret: Arc<LogSecret>,
     /// Signs receipts and checkpoints.
@@ -48,8 +50,8 @@ pub(super) fn open(config: &Config) -> Result<DataDir, CommandError> {
     let dir = config.top.data_dir.as_path();
     private_dir(dir)?;
     let lock = Lock::take(dir)?;
-    let log_dir = dir.join("log");
-    let begun = begun(&log_dir)?;
+    let place = Place::find(config)?;
+    let begun = place.begun()?;
     let secrets = dir.join("secret");
     private_dir(&secrets)?;
     let secret = LogSecret::new(&secret(&secrets.join("log"), begun)?);
@@ -60,18 +62,90 @@ pub(super) fn open(config: &Config) -> Result<DataDir, CommandError> {
             "correct it in the configuration",
         )
     })?;
-    let log = if begun { reopen(&log_dir, config)? } else { create(&log_dir, config)? };
-    for torn in log.recovered() {
-        tracing::warn!(%torn, "the log ended in an unfinished write, which nobody had been promised; it was cut off");
-    }
-    let log_id = log.log_id();
-    let log = EventLog::from(log);
+    let log = place.open(begun, config)?;
+    let log_id = match &log {
+        EventLog::Embedded(log) => log.log_id(),
+        #[cfg(feature = "kafka")]
+        EventLog::Kafka(_) => named_by(self::secret(&secrets.join(LOG_ID), begun)?),
+    };
     let keys = keys::open(config, &log, log_id)?;
     let secret = match &keys {
         Some((store, _)) => secret.with_keys(store.keyring()),
         None => secret,
     };
-    Ok(DataDir { log_id, log, secret: Arc::new(secret), key: Arc::new(key), keys, lock })
+    Ok(DataDir { log, secret: Arc::new(secret), key: Arc::new(key), keys, lock })
+}
+
+/// Where the log is. One on Kafka is open already: only its brokers know whether it was begun.
+enum Place {
+    Embedded(PathBuf),
+    #[cfg(feature = "kafka")]
+    Kafka(event_log::Kafka),
+}
+
+impl Place {
+    fn find(config: &Config) -> Result<Self, CommandError> {
+        let dir = config.top.data_dir.join("log");
+        if config.log.kind != "kafka" {
+            return Ok(Self::Embedded(dir));
+        }
+        if begun(&dir)? {
+            return Err(CommandError::usage(
+                format!("log.kind is \"kafka\", and {} holds an embedded log", dir.display()),
+                "copy it with 'hub log copy --from embedded --to kafka' and move the folder away, or set log.kind = \"embedded\"",
+            ));
+        }
+        Self::on_kafka(config)
+    }
+
+    #[cfg(feature = "kafka")]
+    fn on_kafka(config: &Config) -> Result<Self, CommandError> {
+        let options = crate::kafka_log::options_with_bodies(config)?;
+        let log = event_log::Kafka::open(&options).map_err(|error| crate::kafka_log::refused(&error))?;
+        warn_of_partitions(log.partitions(), config);
+        Ok(Self::Kafka(log))
+    }
+
+    #[cfg(not(feature = "kafka"))]
+    fn on_kafka(_config: &Config) -> Result<Self, CommandError> {
+        Err(CommandError::usage(
+            "this hub was built without Kafka",
+            "build it with feature kafka, which is the default",
+        ))
+    }
+
+    fn begun(&self) -> Result<bool, CommandError> {
+        match self {
+            Self::Embedded(dir) => begun(dir),
+            #[cfg(feature = "kafka")]
+            Self::Kafka(log) => Ok(log.ends().total() > 0),
+        }
+    }
+
+    fn open(self, begun: bool, config: &Config) -> Result<EventLog, CommandError> {
+        match self {
+            Self::Embedded(dir) => {
+                let log = if begun { reopen(&dir, config)? } else { create(&dir, config)? };
+                for torn in log.recovered() {
+                    tracing::warn!(%torn, "the log ended in an unfinished write, which nobody had been promised; it was cut off");
+                }
+                Ok(log.into())
+            }
+            #[cfg(feature = "kafka")]
+            Self::Kafka(log) => Ok(log.into()),
+        }
+    }
+}
+
+fn warn_of_partitions(found: PartitionCounts, config: &Config) {
+    let fixed = u32::from(found.change);
+    if fixed != config.log.partitions {
+        tracing::warn!(
+            fixed,
+            configured = config.log.partitions,
+            "partitions were fixed when the log was created; the configured number is not used"
+        );
+    }
 }
 
 impl Lock {
@@ -122,20 +196,46 @@ fn create(dir: &Path, config: &Config) -> Result<Embedded, CommandError> {
     };
     let mut log_id = [0; 16];
     getrandom::fill(&mut log_id).map_err(|error| no_random(&error))?;
+    create_with(dir, config, partitions, log_id)
+}
+
+fn create_with(
+    dir: &Path,
+    config: &Config,
+    partitions: PartitionCounts,
+    log_id: [u8; 16],
+) -> Result<Embedded, CommandError> {
     Embedded::create(dir, &LogOptions { partitions, tuning: tuning(config) }, log_id).map_err(|error| refused(&error))
 }
 
 fn reopen(dir: &Path, config: &Config) -> Result<Embedded, CommandError> {
     let log = Embedded::open_with(dir, &tuning(config)).map_err(|error| refused(&error))?;
-    let fixed = u32::from(log.partitions().change);
-    if fixed != config.log.partitions {
-        tracing::warn!(
-            fixed,
-            configured = config.log.partitions,
-            "partitions were fixed when the log was created; the configured number is not used"
-        );
-    }
+    warn_of_partitions(log.partitions(), config);
     Ok(log)
+}
+
+/// The embedded log of a data directory that no hub uses, for a command; `None` where there is none.
+pub(crate) fn open_log(config: &Config) -> Result<Option<Embedded>, CommandError> {
+    let dir = config.top.data_dir.join("log");
+    begun(&dir)?.then(|| reopen(&dir, config)).transpose()
+}
+
+/// A new embedded log with partitions and name of the log on Kafka that it is to be a copy of.
+pub(crate) fn create_log(config: &Config, partitions: PartitionCounts) -> Result<Embedded, CommandError> {
+    let log_id = named_by(secret(&config.top.data_dir.join("secret").join(LOG_ID), true)?);
+    create_with(&config.top.data_dir.join("log"), config, partitions, log_id)
+}
+
+/// Remembers the name of an embedded log for its copy on Kafka: its keys are bound to it.
+pub(crate) fn remember_id(config: &Config, log_id: [u8; 16]) -> Result<(), CommandError> {
+    let path = config.top.data_dir.join("secret").join(LOG_ID);
+    let mut bytes = [0; SECRET_BYTES];
+    bytes[..16].copy_from_slice(&log_id);
+    keep(&path, &bytes)
+}
+
+fn named_by(bytes: [u8; SECRET_BYTES]) -> [u8; 16] {
+    bytes[..16].try_into().expect("sixteen of thirty-two")
 }
 
 fn tuning(config: &Config) -> Tuning {
@@ -176,20 +276,24 @@ fn secret(path: &Path, begun: bool) -> Result<[u8; SECRET_BYTES], CommandError> 
     }
 }
 
-/// Written beside its place and moved there, so that a crash leaves a whole secret or none.
 fn draw(path: &Path) -> Result<[u8; SECRET_BYTES], CommandError> {
     let mut secret = [0; SECRET_BYTES];
     getrandom::fill(&mut secret).map_err(|error| no_random(&error))?;
+    keep(path, &secret)?;
+    Ok(secret)
+}
+
+/// Written beside its place and moved there, so that a crash leaves a whole secret or none.
+fn keep(path: &Path, secret: &[u8; SECRET_BYTES]) -> Result<(), CommandError> {
     let beside: PathBuf = path.with_extension("new");
     let write = || -> io::Result<()> {
         let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&beside)?;
-        file.write_all(&secret)?;
+        file.write_all(secret)?;
         file.sync_all()?;
         fs::rename(&beside, path)?;
         File::open(path.parent().expect("a secret lies in a directory"))?.sync_all()
     };
-    write().map_err(|error| cannot("write", path, &error))?;
-    Ok(secret)
+    write().map_err(|error| cannot("write", path, &error))
 }
 
 fn no_random(error: &getrandom::Error) -> CommandError {
@@ -223,11 +327,12 @@ mod tests {
         let mode =
             |name: &str| fs::metadata(dir.path().join("d").join(name)).expect("a file").permissions().mode() & 0o777;
         assert_eq!((mode("secret/log"), mode("secret/signing"), mode("secret")), (0o600, 0o600, 0o700));
-        let (commitment, id) = (first.secret.commitment(), first.log_id);
+        let id = |dir: &DataDir| dir.log.log_id().expect("an embedded log knows its name");
+        let (commitment, first_id) = (first.secret.commitment(), id(&first));
         first.log.close().await;
         drop(first);
         let again = open(&config(dir.path())).expect("a directory that was closed");
-        assert_eq!((again.secret.commitment(), again.log_id), (commitment, id));
+        assert_eq!((again.secret.commitment(), id(&again)), (commitment, first_id));
     }
 
     #[tokio::test]

@@ -1,11 +1,11 @@
-//! The hub as a running part: everything of the embedded mode in one process, started and stopped in order.
+//! The hub as a running part: all roles in one process, started and stopped in order.
 //!
 //! Order: the data directory is taken, the log opened or begun, the views opened, the ledger started, then the door, the queries, the
 //! administration and audits are served. Stopping goes the other way round, so that nothing is answered that is not done.
 
 mod auditing;
 mod background;
-mod data_dir;
+pub(crate) mod data_dir;
 pub(crate) mod keys;
 
 use std::net::SocketAddr;
@@ -42,7 +42,7 @@ use crate::error::{CommandError, told};
 use crate::listening::listen;
 use crate::protos;
 
-use background::{check_rows, retain, tell_health};
+use background::{check_rows, retain, tell_health, watch_log};
 
 /// Requests of one connection that run at the same time; further ones wait.
 const STREAMS_MAX: u32 = 256;
@@ -93,14 +93,16 @@ pub async fn start(config: &Config, telemetry: &Guard, unit_lists: Vec<UnitList>
     let mut lists = configured_unit_lists(config)?;
     lists.extend(unit_lists);
     begin(&opened, lists).await?;
+    let log_id = name_of(&log)?;
     let keys = opened.keys.take().map(|(store, _)| store);
-    let views = start_views(config, &opened, telemetry).await?;
+    let views = start_views(config, &opened, log_id, telemetry).await?;
     let handle = views.handle.clone();
     let eraser = Eraser::new(keys, handle.clone());
     let ingest = Ingest::new(deps(config, &opened, &handle, telemetry));
     let cutter = Cutter::start(log.clone(), handle.control.clone(), system_clock(), system_salts());
     let stopping = watch::Sender::new(false);
-    let (query, access_log, recording) = start_query(config, &opened, &handle, telemetry, stopping.subscribe()).await?;
+    let (query, access_log, recording) =
+        start_query(config, &opened, log_id, &handle, telemetry, stopping.subscribe()).await?;
     let ledger = auditing::start_ledger(config, &log, &opened.key, telemetry)?;
     let audit = auditing::service(&log, ledger.handle.clone(), &handle, &access_log, stopping.subscribe());
     let (stop, stopped) = oneshot::channel::<()>();
@@ -130,6 +132,7 @@ pub async fn start(config: &Config, telemetry: &Guard, unit_lists: Vec<UnitList>
             telemetry.readiness().clone(),
             ingest.writable(),
             handle.status.clone(),
+            watch_log(log.clone(), stopping.subscribe()),
             stopping.subscribe(),
         )),
         tokio::spawn(check_rows(
@@ -276,7 +279,23 @@ async fn begin(opened: &data_dir::DataDir, unit_lists: Vec<UnitList>) -> Result<
     Ok(())
 }
 
-async fn start_views(config: &Config, opened: &data_dir::DataDir, telemetry: &Guard) -> Result<Views, CommandError> {
+/// What views and indexes belong to.
+fn name_of(log: &EventLog) -> Result<[u8; 16], CommandError> {
+    let named = log.log_id().map_err(|error| {
+        CommandError::failed(
+            format!("the log's first entry cannot be read: {}", told(&error)),
+            "bring its brokers back",
+        )
+    })?;
+    Ok(named.expect("a log that was begun has a first entry"))
+}
+
+async fn start_views(
+    config: &Config,
+    opened: &data_dir::DataDir,
+    log_id: [u8; 16],
+    telemetry: &Guard,
+) -> Result<Views, CommandError> {
     let store = if config.store.kind == "sled" { StoreKind::Sled } else { StoreKind::Fjall };
     let options = ViewsOptions {
         dir: config.top.data_dir.join("views"),
@@ -285,8 +304,7 @@ async fn start_views(config: &Config, opened: &data_dir::DataDir, telemetry: &Gu
         batch_bytes_max: 16 << 20,
         rebuild: true,
     };
-    let (log, log_id, secret, metrics) =
-        (opened.log.clone(), opened.log_id, opened.secret.clone(), telemetry.metrics().clone());
+    let (log, secret, metrics) = (opened.log.clone(), opened.secret.clone(), telemetry.metrics().clone());
     let started = tokio::task::spawn_blocking(move || Views::start(log, log_id, secret, options, &metrics)).await;
     let started = started.map_err(|panic| CommandError::failed(format!("the views: {panic}"), "see the hub's log"))?;
     started.map_err(|error| {
@@ -300,6 +318,7 @@ async fn start_views(config: &Config, opened: &data_dir::DataDir, telemetry: &Gu
 async fn start_query(
     config: &Config,
     opened: &data_dir::DataDir,
+    log_id: [u8; 16],
     handle: &ViewsHandle,
     telemetry: &Guard,
     stopping: watch::Receiver<bool>,
@@ -307,7 +326,7 @@ async fn start_query(
     let options = AccessLogOptions {
         store: handle.store,
         cache_bytes: ACCESS_CACHE_BYTES,
-        log_id: opened.log_id,
+        log_id,
         clock: system_clock(),
         metrics: Arc::new(telemetry.metrics().query()),
     };

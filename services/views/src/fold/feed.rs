@@ -7,7 +7,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use event_log::{EventLog, Logged, StreamSet};
+use event_log::{EventLog, Logged, ReadError, StreamSet};
 use projection::state::ControlState;
 use record::{LogSecret, Positions};
 
@@ -133,7 +133,11 @@ impl<K: Fn(&Logged) -> bool> Ahead<K> {
 
     /// The next batch; `None` at the end of the log.
     fn batch(&mut self) -> Result<Option<Prepared>, FoldError> {
-        let mut batch = self.reader.next_batch(self.options.entries_max, self.options.bytes_max)?;
+        let mut batch = match self.reader.next_batch(self.options.entries_max, self.options.bytes_max) {
+            // Brokers that do not answer come back; the log tells of them meanwhile.
+            Err(ReadError::Unanswered { .. }) if self.options.follow => return Ok(None),
+            batch => batch?,
+        };
         if batch.entries.is_empty() {
             return Ok(None);
         }

@@ -4,6 +4,8 @@ mod proof;
 mod publish;
 mod report;
 mod show;
+#[cfg(feature = "kafka")]
+mod topics;
 mod truth;
 
 use std::path::{Path, PathBuf};
@@ -46,6 +48,10 @@ pub struct DemoArgs {
     /// Keep the proof bundle of one answer in this file, and whom its check trusts in FILE.policy
     #[arg(long, value_name = "FILE")]
     pub proof: Option<PathBuf>,
+    /// Put the log on the Kafka cluster with these brokers, host:port separated by commas, in topics of its own
+    #[cfg(feature = "kafka")]
+    #[arg(long, value_name = "BROKERS")]
+    pub kafka: Option<String>,
 }
 
 /// A folder that is removed when the demo ends, unless it was named or is kept.
@@ -151,6 +157,8 @@ impl Demo {
 pub async fn run(args: &DemoArgs, context: &Context) -> Result<Exit, CommandError> {
     let (config, data_dir) = configure(args, context)?;
     dev_certs::ensure(&config)?;
+    #[cfg(feature = "kafka")]
+    let topics = topics::make(&config, args.keep)?;
     let mut signals = Signals::listen()?;
     let guard = telemetry::init(&telemetry_config(&config, "demo".to_owned())).map_err(|error| {
         CommandError::usage(format!("telemetry cannot be set up: {}", told(&error)), "correct section [telemetry]")
@@ -177,6 +185,8 @@ pub async fn run(args: &DemoArgs, context: &Context) -> Result<Exit, CommandErro
         signals.next().await;
     }
     demo.server.stop().await?;
+    #[cfg(feature = "kafka")]
+    drop(topics);
     drop(guard);
     drop(data_dir);
     report.map(|_| exit)
@@ -194,6 +204,10 @@ fn configure(args: &DemoArgs, context: &Context) -> Result<(Config, DataDir), Co
     if context.global.config.is_none() && context.global.verbose == 0 {
         // A torn tail, a refused certificate or a stopped fold are still told.
         config.telemetry.log_filter = "warn".to_owned();
+    }
+    #[cfg(feature = "kafka")]
+    if let Some(brokers) = &args.kafka {
+        topics::configure(&mut config, brokers)?;
     }
     let log = config.top.data_dir.join("log");
     if log.exists() {
