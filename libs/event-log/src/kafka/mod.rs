@@ -52,8 +52,8 @@ const FIRST: Position = Position { stream: Stream::Control, partition: Partition
 #[derive(Debug, Clone)]
 pub struct Kafka {
     inner: Arc<Inner>,
-    // Dropped with the last clone; readers do not hold it.
-    _watch: Arc<Watch>,
+    /// Dropped with the last clone; readers do not hold it.
+    watch: Arc<Watch>,
 }
 
 pub(crate) struct Inner {
@@ -103,7 +103,7 @@ impl Kafka {
         let inner = Arc::new(inner);
         inner.name()?;
         let watch = Arc::new(Watch::start(&inner)?);
-        Ok(Self { inner, _watch: watch })
+        Ok(Self { inner, watch })
     }
 
     /// What names the log: a hash of its first control entry, hence the same for a copy on other brokers; `None` while it has none.
@@ -184,7 +184,7 @@ impl Kafka {
 
     /// See [`EventLog::close`](crate::EventLog::close).
     pub async fn close(&self) {
-        let (inner, watch) = (self.inner.clone(), self._watch.clone());
+        let (inner, watch) = (self.inner.clone(), self.watch.clone());
         let closing = tokio::task::spawn_blocking(move || {
             inner.close();
             watch.stop();
@@ -268,7 +268,7 @@ impl Inner {
     }
 
     /// The local files of a log that was begun after it was opened belong to it from its first entry on.
-    fn bind_bodies(&self, _bodies: &Bodies, entries: &[Logged]) {
+    fn bind_bodies(&self, entries: &[Logged]) {
         if self.id.get().is_none()
             && let Some(first) = entries.iter().find(|e| e.position == FIRST)
         {

@@ -92,7 +92,7 @@ impl KafkaReader {
         let consumer: Arc<BaseConsumer<Context>> = Arc::new(consumer);
         let parts =
             assign(&log, &consumer, &wanted, from, &signal).map_err(|e| ReadError::Client { detail: told(&e) })?;
-        let state = State {
+        let mut state = State {
             number: READERS.fetch_add(1, Ordering::Relaxed),
             heap: BinaryHeap::with_capacity(parts.len()),
             pending: Vec::with_capacity(parts.len()),
@@ -104,7 +104,6 @@ impl KafkaReader {
             consumer,
             context,
         };
-        let mut state = state;
         state.take_early(&log)?;
         let next = from.iter().filter(|(s, ..)| streams.contains(*s)).collect();
         Ok(Self { log, signal, next, state: RefCell::new(state) })
@@ -117,7 +116,7 @@ impl KafkaReader {
             self.next.include(entry.position);
         }
         if let Some(bodies) = &self.log.bodies {
-            self.log.bind_bodies(bodies, &entries);
+            self.log.bind_bodies(&entries);
             bodies.store(&entries);
         }
         Ok(ReadBatch { entries, next: self.next.clone() })
@@ -283,14 +282,14 @@ impl State {
     }
 
     fn has_more(&self, log: &Inner) -> bool {
-        let more = |part: &Part| part.head.is_some() || log.ends.end(part.slot) > part.due;
+        let more = |p: &Part| p.head.is_some() || !p.early.is_empty() || log.ends.end(p.slot) > p.due;
         self.failed.is_some() || self.parts.iter().any(more)
     }
 
     /// Brings the next entry of a partition to hand, or notes that it is to come.
     fn draw(&mut self, log: &Inner, at: usize) {
         let part = &mut self.parts[at];
-        if part.due >= self.ends[part.slot] {
+        if part.due >= self.ends[part.slot] && part.early.is_empty() {
             return;
         }
         match part.poll(log, &mut self.buffer) {

@@ -22,8 +22,10 @@ pub struct Brokers {
 impl Brokers {
     /// Starts them, and ends the process's test with the script's own words when they do not start.
     pub fn start(count: u32) -> Self {
-        let dir = std::env::temp_dir().join(format!("hub-kafka-{}-{count}", std::process::id()));
-        let mut brokers = Self { dir, port: free_ports(), bootstrap: String::new() };
+        static NUMBER: AtomicU32 = AtomicU32::new(0);
+        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+        let dir = std::env::temp_dir().join(format!("hub-kafka-{}-{number}", std::process::id()));
+        let mut brokers = Self { dir, port: free_ports(number), bootstrap: String::new() };
         brokers.bootstrap = brokers.run(&["up", &count.to_string()]).trim().to_owned();
         brokers
     }
@@ -56,12 +58,12 @@ impl Drop for Brokers {
     }
 }
 
-/// The first of three ports that are free together with those 100 above.
-fn free_ports() -> u16 {
+/// The first of three ports that are free together with those 100 above; others for each number.
+fn free_ports(number: u32) -> u16 {
     let free = |port| std::net::TcpListener::bind(("127.0.0.1", port)).is_ok();
-    let seed = std::process::id() as u16 % 97;
-    (0..200u16)
-        .map(|n| 20_000 + seed * 20 + n * 211)
+    let own = 20_000 + (std::process::id() % 80) as u16 * 3;
+    (0..40u16)
+        .map(|n| own + ((number * 40) as u16 + n) % 80 * 250)
         .find(|first| (0..3).all(|n| free(first + n) && free(first + 100 + n)))
         .expect("some ports are free")
 }

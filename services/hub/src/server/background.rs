@@ -4,9 +4,10 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use event_log::EventLog;
-use record::Timestamp;
+use record::{Positions, Stream, Timestamp};
 use telemetry::Readiness;
 use tokio::sync::watch;
+use tokio::task::JoinHandle;
 use tonic_health::ServingStatus;
 use tonic_health::server::HealthReporter;
 use views::rows;
@@ -29,13 +30,14 @@ const SERVICES: [&str; 5] = [
 
 /// Tells health checks and `/readyz` whether the hub serves: from the first failed write on it does not, since no answer could be made durable,
 /// nor when the fold has stopped, since its answers would be older by the day. Both need a new start. While the log stalls it does not either,
-/// and does again when the log goes on.
+/// and does again when the log goes on; nor before the views have caught up with `target`, where there is one.
 pub(super) async fn tell_health(
     health: HealthReporter,
     readiness: Readiness,
     mut writable: watch::Receiver<bool>,
     mut fold: watch::Receiver<Arc<FoldStatus>>,
     mut stalled: watch::Receiver<bool>,
+    target: Option<Positions>,
     mut stopping: watch::Receiver<bool>,
 ) {
     loop {
@@ -44,7 +46,9 @@ pub(super) async fn tell_health(
             (true, true) => Some("the fold has stopped"),
             (true, false) => None,
         };
-        let obstacle = lasting.or((*stalled.borrow_and_update()).then_some("the log does not answer"));
+        let behind = !caught_up(&fold.borrow().positions, &target);
+        let silent = (*stalled.borrow_and_update()).then_some("the log does not answer");
+        let obstacle = lasting.or(silent).or(behind.then_some("catching up with the log"));
         match obstacle {
             Some(obstacle) => readiness.not_ready(obstacle),
             None => readiness.ready(),
@@ -59,7 +63,7 @@ pub(super) async fn tell_health(
             changed = stalled.changed() => if changed.is_err() { break },
             changed = writable.changed() => if changed.is_err() { break },
             // An error means that the fold's thread is gone, which the next look finds.
-            _ = fold.wait_for(|status| status.stopped.is_some()) => {}
+            _ = fold.wait_for(|status| status.stopped.is_some() || (behind && caught_up(&status.positions, &target))) => {}
             _ = stopping.wait_for(|stopping| *stopping) => break,
         }
     }
@@ -69,10 +73,21 @@ pub(super) async fn tell_health(
     tell(&health, ServingStatus::NotServing).await;
 }
 
+fn caught_up(folded: &Positions, target: &Option<Positions>) -> bool {
+    target.as_ref().is_none_or(|target| folded.covers_all(target))
+}
+
+/// What the views must hold before a hub whose log others may write to is ready: all of the log but its accesses, as it is now. An embedded log is
+/// served from at once.
+pub(super) fn to_catch_up_with(log: &EventLog) -> Option<Positions> {
+    let ends = || log.ends().iter().filter(|(stream, ..)| *stream != Stream::Access).collect();
+    (log.kind() == "kafka").then(ends)
+}
+
 /// Looks whether the log stalls, until the hub stops. An embedded one never does.
-pub(super) fn watch_log(log: EventLog, mut stopping: watch::Receiver<bool>) -> watch::Receiver<bool> {
+pub(super) fn watch_log(log: EventLog, mut stopping: watch::Receiver<bool>) -> (watch::Receiver<bool>, JoinHandle<()>) {
     let (tell, told) = watch::channel(false);
-    tokio::spawn(async move {
+    let watching = tokio::spawn(async move {
         loop {
             let stall = log.stalled();
             let changed = tell.send_if_modified(|before| std::mem::replace(before, stall.is_some()) != stall.is_some());
@@ -92,7 +107,7 @@ pub(super) fn watch_log(log: EventLog, mut stopping: watch::Receiver<bool>) -> w
         drop(log);
         tell.closed().await;
     });
-    told
+    (told, watching)
 }
 
 fn fold_stopped(fold: &mut watch::Receiver<Arc<FoldStatus>>) -> bool {

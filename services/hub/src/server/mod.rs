@@ -42,7 +42,7 @@ use crate::error::{CommandError, told};
 use crate::listening::listen;
 use crate::protos;
 
-use background::{check_rows, retain, tell_health, watch_log};
+use background::{check_rows, retain, tell_health, to_catch_up_with, watch_log};
 
 /// Requests of one connection that run at the same time; further ones wait.
 const STREAMS_MAX: u32 = 256;
@@ -126,13 +126,16 @@ pub async fn start(config: &Config, telemetry: &Guard, unit_lists: Vec<UnitList>
         let _ = stopped.await;
     };
     let serving = tokio::spawn(router.serve_with_incoming_shutdown(incoming.into_stream(), stopped));
+    let (stalled, watching) = watch_log(log.clone(), stopping.subscribe());
     let mut background = vec![
+        watching,
         tokio::spawn(tell_health(
             health,
             telemetry.readiness().clone(),
             ingest.writable(),
             handle.status.clone(),
-            watch_log(log.clone(), stopping.subscribe()),
+            stalled,
+            to_catch_up_with(&log),
             stopping.subscribe(),
         )),
         tokio::spawn(check_rows(
