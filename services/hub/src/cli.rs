@@ -3,8 +3,8 @@
 use clap::{Parser, Subcommand};
 
 use crate::commands::{
-    accesses, audit, bench, check, completions, config, contracts, demo, dev_certs, explain, get, keys, link, log, policy,
-    procedures, publish, quality, register, rejected, review, search, serve, status, units, views, watch,
+    accesses, audit, bench, check, completions, config, contracts, demo, dev_certs, explain, get, keys, link, log,
+    policy, procedures, publish, quality, register, rejected, review, search, serve, status, units, views, watch,
 };
 use crate::context::{Context, GlobalArgs};
 use crate::error::{CommandError, Exit};

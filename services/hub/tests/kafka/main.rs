@@ -153,8 +153,13 @@ fn a_country_moves_to_kafka_and_back_with_the_same_digest() {
 fn a_retry_through_another_process_has_no_second_effect() {
     let topics = Topics::new("two");
     let (one, two) = (configured(), configured());
-    topics.configure(one.path(), "kafka");
-    topics.configure(two.path(), "kafka");
+    for dir in [one.path(), two.path()] {
+        topics.configure(dir, "kafka");
+        // Keys of bodies belong to one process.
+        let mut config = std::fs::read_to_string(dir.join("hub.toml")).expect("it was written");
+        config.push_str("[keys]\nplain_because = \"two processes\"\n");
+        std::fs::write(dir.join("hub.toml"), config).expect("writable");
+    }
     json(one.path(), &["kafka", "init"]);
     let first = Hub::start(one.path());
     let civil = lines("civil", 120);
