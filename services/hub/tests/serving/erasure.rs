@@ -103,8 +103,8 @@ fn a_thousand_erased_records_leave_no_trace_and_every_proof_holds() {
     let dir = audited();
     let data = dir.path().join("d");
     let hub = Hub::start(dir.path());
-    let mut records = lines("civil", RECORDS);
-    assert!(records.len() > 2 * ERASED, "{} records", records.len());
+    // Several records of each person, so that what an erasure leaves is linked again.
+    let mut records: Vec<Value> = lines("civil", RECORDS).into_iter().cycle().take(RECORDS).collect();
     for (n, record) in records.iter_mut().enumerate() {
         record["record_id"] = id(n).into();
     }
@@ -156,7 +156,7 @@ fn a_thousand_erased_records_leave_no_trace_and_every_proof_holds() {
     let again = hub.ask(&["publish", "--register", "civil", "again.ndjson"]);
     assert!(stderr(&again).contains("hub.record_erased"), "{}", stderr(&again));
     let replayed = hub.ask(&["audit", "replay", "--register", "civil", "--record", &id(1), "--case", "A-1"]);
-    assert!(String::from_utf8(replayed.stdout).expect("UTF-8").contains(&id(1)), "{}", stderr(&replayed));
+    assert!(String::from_utf8_lossy(&replayed.stdout).contains(&id(1)), "{}", stderr(&replayed));
 
     hub.checkpointed();
     let index = done["index"].to_string().replace('"', "");
