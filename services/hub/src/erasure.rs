@@ -84,6 +84,7 @@ impl Eraser {
     }
 
     fn purge(&self, lookups: bool) -> Result<bool, EraseError> {
+        self.handle.forget_past();
         let purged = self.handle.purger.purge(lookups)?;
         if purged && self.has_keys() {
             self.with(|store| Ok(store.purged()?))?;

@@ -21,6 +21,7 @@ use view_store::{Expect, OpenError, Opened, Options, Serving, ViewStore};
 use crate::fold::{Fed, Feed, FeedOptions, Fold, FoldError, Folded, Totals};
 use crate::generations::Generations;
 use crate::prepared::{Beside, Command, Operator, PreparedStatus, entries, ordered_basis};
+use crate::query::Past;
 use crate::rows::Checked;
 
 /// How the views are kept and folded.
@@ -122,6 +123,8 @@ pub struct ViewsHandle {
     pub rebuilt: bool,
     /// Purges what derived files hold of erased records.
     pub purger: Purger,
+    /// Views at a cut of the past.
+    pub(crate) past: Arc<Past>,
 }
 
 impl ViewsHandle {
@@ -140,7 +143,15 @@ impl ViewsHandle {
             operator: Operator { commands: mpsc::channel().0, prepared: watch::channel(None).1 },
             taking_over: Arc::default(),
             takeovers: Arc::default(),
+            rebuilt: false,
+            purger: Purger { purges: sync_channel(1).0, wanted: Arc::default(), long_reads: Arc::default() },
+            past: Arc::default(),
         })
+    }
+
+    /// Lets go of views of the past, which may hold what was erased since.
+    pub fn forget_past(&self) {
+        self.past.forget();
     }
 
     /// The last committed batch of the store that serves, with the control state of its basis.
@@ -267,6 +278,7 @@ impl Views {
             takeovers: Arc::clone(&takeovers),
             rebuilt: rebuilding_because.is_some(),
             purger: Purger { purges: purger, wanted: Arc::default(), long_reads: Arc::default() },
+            past: Arc::default(),
         };
         let stop = Arc::new(AtomicBool::new(false));
         let run = Run {

@@ -48,6 +48,7 @@ use tokio::sync::{Semaphore, watch as watch_channel};
 use wire::query::query_service_server::QueryServiceServer;
 
 pub use error::Error;
+pub(crate) use past::Past;
 
 use crate::access_log::AccessLog;
 use crate::runtime::ViewsHandle;
@@ -114,8 +115,6 @@ pub(crate) struct Core {
     searches: Lane,
     /// One answer is made again at a time.
     reproducing: Arc<Semaphore>,
-    /// Views at a cut of the past.
-    past: past::Past,
     metrics: QueryMetrics,
 }
 
@@ -126,7 +125,6 @@ impl Query {
             reads: Lane::new(options.reads_max, options.waiting_max),
             searches: Lane::new(options.searches_max, options.waiting_max),
             reproducing: Arc::new(Semaphore::new(1)),
-            past: past::Past::default(),
             metrics: options.metrics.query(),
             handle,
             access_log,

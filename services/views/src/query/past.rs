@@ -72,9 +72,16 @@ enum State {
 
 /// The cut that is kept.
 #[derive(Default)]
-pub(super) struct Past {
+pub(crate) struct Past {
     kept: Mutex<Option<(Positions, watch::Receiver<State>)>>,
     number: AtomicU64,
+}
+
+impl Past {
+    /// Lets go of the views of then; they are gone from the disk when the last question to them is answered.
+    pub(crate) fn forget(&self) {
+        *self.kept.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
 }
 
 /// What was known at a time: the ends of the cut, and how much of the control stream lies before it.
@@ -126,14 +133,14 @@ impl Core {
 
     /// The views at a cut: those that are kept, or new ones that are begun.
     fn views_at(self: &Arc<Self>, cut: Cut, scratch: PathBuf) -> watch::Receiver<State> {
-        let mut kept = self.past.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut kept = self.handle.past.kept.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some((ends, state)) = &*kept
             && *ends == cut.ends
             && !matches!(*state.borrow(), State::Failed)
         {
             return state.clone();
         }
-        let dir = scratch.join(format!("past-{}", self.past.number.fetch_add(1, Ordering::Relaxed)));
+        let dir = scratch.join(format!("past-{}", self.handle.past.number.fetch_add(1, Ordering::Relaxed)));
         let (sender, state) = watch::channel(State::Folding { done: 0, of: entries(&cut.ends) });
         *kept = Some((cut.ends.clone(), state.clone()));
         let core = Arc::clone(self);
@@ -177,7 +184,6 @@ impl Core {
             reads: super::lane::Lane::new(1, 1),
             searches: super::lane::Lane::new(1, 1),
             reproducing: Arc::clone(&self.reproducing),
-            past: Past::default(),
             metrics: self.options.metrics.query(),
         })
     }
