@@ -17,6 +17,7 @@ pub mod config;
 pub mod connection;
 pub mod context;
 pub mod error;
+mod http_api;
 pub mod listening;
 pub mod output;
 pub mod progress;

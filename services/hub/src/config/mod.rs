@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 pub use explain::explain;
 pub use load::{ConfigError, load, parse};
 pub use section::{Bounds, Key};
-pub use sections::{Grpc, Ledger, Limits, Log, Quality, Store, Telemetry, Tls, Top};
+pub use sections::{Grpc, Http, Ledger, Limits, Log, Quality, Store, Telemetry, Tls, Top};
 
 /// The whole configuration.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -23,6 +23,8 @@ pub struct Config {
     pub top: Top,
     /// The gRPC server.
     pub grpc: Grpc,
+    /// JSON over HTTP.
+    pub http: Http,
     /// Who may connect.
     pub tls: Tls,
     /// The embedded log.
@@ -48,6 +50,7 @@ impl Config {
         let sections = [
             self.top.keys(),
             self.grpc.keys(),
+            self.http.keys(),
             self.tls.keys(),
             self.log.keys(),
             self.ledger.keys(),

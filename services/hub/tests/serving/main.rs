@@ -9,6 +9,7 @@ mod contracts;
 mod crash;
 mod day;
 mod full_disk;
+mod http;
 mod hub;
 mod ledger;
 mod orders;
