@@ -170,7 +170,8 @@ fn a_batch_as_json_is_judged_and_folded_as_one_over_grpc() {
     let hub = Hub::start(dir.path());
     let contract = crate::hub::contract_of("civil");
     let line = &lines("civil", 1)[0];
-    let payload = contract.json_to_body("birth", &line["record"]).expect("a record");
+    let payload =
+        contract.json_to_body(line["record_type"].as_str().expect("a name"), &line["record"]).expect("a record");
 
     let change = json!({
         "recordId": line["record_id"], "version": line["version"].to_string(), "operation": "OPERATION_UPSERT",
@@ -203,6 +204,7 @@ fn the_description_is_that_of_the_command_line_and_http_can_be_switched_off() {
     std::fs::write(dir.path().join("hub.toml"), config).expect("writable");
     let hub = Hub::start(dir.path());
     assert!(!curl(&hub, "operator/ops", "/openapi.json", &["--http1.1"]).status().expect("curl is there").success());
-    assert_ne!(get(&hub, "operator/ops", "/openapi.json", &["--http2"]).status, 200);
+    let answer = get(&hub, "operator/ops", "/openapi.json", &["--http2"]);
+    assert_eq!(answer.header("content-type"), "application/grpc", "{}", answer.body);
     assert_eq!(hub.folded()["behind"], 0, "gRPC goes on");
 }
