@@ -262,7 +262,7 @@ fn only_the_view_store_sees_the_stores() {
 #[test]
 fn types_of_the_api_stay_in_wire_and_the_services() {
     let tonic = ["tonic", "tonic-prost", "tonic-types", "tonic-health", "tonic-reflection", "wire"];
-    let allowed = ["wire", "identity", "telemetry", "hub-tests"];
+    let allowed = ["wire", "http-json", "identity", "telemetry", "hub-tests"];
     expect_none(named_outside(&Graph::read(), &tonic, |k| k.is_service() || allowed.contains(&k.name.as_str())));
 }
 

@@ -17,6 +17,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     let descriptors = protox::compile(files, [&proto])?;
     let out = PathBuf::from(std::env::var("OUT_DIR")?);
     std::fs::write(out.join("api.binpb"), descriptors.encode_to_vec())?;
+    let texts = files.map(|name| format!("({name:?}, include_str!({:?})),", proto.join(name).display().to_string()));
+    std::fs::write(out.join("texts.rs"), format!("&[{}]", texts.concat()))?;
     tonic_prost_build::configure().bytes(".hub.ingest.v1.Change.payload").compile_fds(descriptors)?;
     Ok(())
 }

@@ -10,7 +10,7 @@ use crate::files::{self, CertPaths, TlsError};
 use crate::principal::TrustDomain;
 use crate::verifier::SpiffeVerifier;
 
-/// A server's TLS set-up: TLS 1.2 and 1.3, HTTP/2 only, a client certificate with a SPIFFE id of the trust domain
+/// A server's TLS set-up: TLS 1.2 and 1.3, HTTP/2 (HTTP/1.1 too when asked for), a client certificate with a SPIFFE id of the trust domain
 /// required. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct ServerTls {
@@ -43,6 +43,14 @@ impl ServerTls {
         config.session_storage = Arc::new(NoServerSessionStorage {});
         config.send_tls13_tickets = 0;
         Ok(Self { config: Arc::new(config), trust_domain })
+    }
+
+    /// Offers HTTP/1.1 too, for callers that do not speak HTTP/2. The server must serve it.
+    #[must_use]
+    pub fn with_http1(mut self) -> Self {
+        let config = Arc::make_mut(&mut self.config);
+        config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+        self
     }
 
     /// The trust domain whose principals are let in.

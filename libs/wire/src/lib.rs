@@ -26,5 +26,10 @@ mod answer;
 
 pub use answer::search_bytes;
 
-/// The API's descriptors, for server reflection.
+/// The API's `.proto` files: (path to import it by, text).
+pub fn protos() -> &'static [(&'static str, &'static str)] {
+    include!(concat!(env!("OUT_DIR"), "/texts.rs"))
+}
+
+/// The API's descriptors with comments, for server reflection and for the description of HTTP/JSON.
 pub const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/api.binpb"));

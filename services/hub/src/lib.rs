@@ -18,6 +18,7 @@ pub mod connection;
 pub mod context;
 mod erasure;
 pub mod error;
+mod http_api;
 #[cfg(feature = "kafka")]
 mod kafka_log;
 pub mod listening;

@@ -48,12 +48,13 @@ pub async fn listen(config: &Config) -> Result<(Incoming, SocketAddr), CommandEr
 }
 
 fn server_tls(config: &Config, trust_domain: TrustDomain) -> Result<ServerTls, CommandError> {
-    ServerTls::load(&config.server_certs(), trust_domain).map_err(|error| {
+    let tls = ServerTls::load(&config.server_certs(), trust_domain).map_err(|error| {
         let what_to_do = "name the files in section [tls], or make development ones with 'hub dev-certs'";
         let cause = root_cause(&error);
         let what = if cause == error.to_string() { cause } else { format!("{error}: {cause}") };
         CommandError::usage(what, what_to_do)
-    })
+    })?;
+    Ok(if config.http.enabled { tls.with_http1() } else { tls })
 }
 
 fn plaintext(

@@ -13,7 +13,8 @@ use crate::answers::{as_json, time_of};
 use crate::connection::ConnectionArgs;
 use crate::context::Context;
 use crate::error::{CommandError, Exit, told};
-use crate::output::Table;
+use crate::http_api;
+use crate::output::{self, Table};
 use crate::protos;
 
 const DEFAULT_CALLER: &str = "operator/ops";
@@ -45,9 +46,12 @@ pub enum ContractsCommand {
         after_help = "Example:\n  hub contracts check population.binpb\n\nThe exit code is 3 when it would be refused."
     )]
     Check(CheckContractArgs),
-    /// Write all .proto files that a publisher needs
+    /// Write all .proto files that a publisher or a portal needs: the API, the contracts, what they import
     #[command(after_help = "Example:\n  hub contracts export --dir contracts")]
     Export(ExportArgs),
+    /// Print the OpenAPI 3.1 description of the API as JSON over HTTP, as a hub serves it at /openapi.json
+    #[command(after_help = "Example:\n  hub contracts openapi > openapi.json")]
+    Openapi,
 }
 
 /// Arguments of `hub contracts show`.
@@ -110,7 +114,15 @@ pub async fn run(args: &ContractsArgs, context: &Context) -> Result<Exit, Comman
         ContractsCommand::Register(args) => register(args, context).await,
         ContractsCommand::Check(args) => check(args, context).await,
         ContractsCommand::Export(args) => export(args, context),
+        ContractsCommand::Openapi => openapi(),
     }
+}
+
+fn openapi() -> Result<Exit, CommandError> {
+    let mut description = http_api::described();
+    description.push(b'\n');
+    output::print(&description)?;
+    Ok(Exit::Ok)
 }
 
 async fn list(connection: &ConnectionArgs, context: &Context) -> Result<Exit, CommandError> {
@@ -257,7 +269,7 @@ async fn check(args: &CheckContractArgs, context: &Context) -> Result<Exit, Comm
 
 fn export(args: &ExportArgs, context: &Context) -> Result<Exit, CommandError> {
     let mut written = Vec::new();
-    for (name, text) in contract::export() {
+    for (name, text) in contract::export().iter().chain(wire::protos()) {
         let path = args.dir.join(name);
         let parent = path.parent().expect("a file lies in a directory");
         fs::create_dir_all(parent).and_then(|()| fs::write(&path, text)).map_err(|error| {

@@ -73,6 +73,7 @@ pub fn parse(text: &str) -> Result<Config, Fault> {
     let config = Config {
         top: typed(text, "", top)?,
         grpc: reader.section("grpc")?,
+        http: reader.section("http")?,
         tls: reader.section("tls")?,
         log: reader.section("log")?,
         log_kafka: reader.section("log.kafka")?,

@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 pub use explain::explain;
 pub use load::{ConfigError, load, parse};
 pub use section::{Bounds, Key};
-pub use sections::{Grpc, Keys, Ledger, Limits, Log, LogKafka, Quality, Store, Telemetry, Tls, Top};
+pub use sections::{Grpc, Http, Keys, Ledger, Limits, Log, LogKafka, Quality, Store, Telemetry, Tls, Top};
 
 /// The whole configuration.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -23,6 +23,8 @@ pub struct Config {
     pub top: Top,
     /// The gRPC server.
     pub grpc: Grpc,
+    /// JSON over HTTP.
+    pub http: Http,
     /// Who may connect.
     pub tls: Tls,
     /// The log.
@@ -52,6 +54,7 @@ impl Config {
         let sections = [
             self.top.keys(),
             self.grpc.keys(),
+            self.http.keys(),
             self.tls.keys(),
             self.log.keys(),
             self.log_kafka.keys(),

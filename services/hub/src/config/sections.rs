@@ -54,6 +54,20 @@ section! {
 }
 
 section! {
+    /// The same services as JSON over HTTP, on the same address.
+    Http "http" {
+        /// Whether they are served.
+        enabled: bool = true, Any;
+        /// Largest body of a request. A publisher's batch as JSON takes a third more than its bytes.
+        body_bytes_max: u32 = 16 << 20, whole(64 * KIB, 256 * MIB, "bytes");
+        /// Longest time to receive a request's body.
+        body_timeout_ms: u64 = 30_000, whole(100, 600_000, "milliseconds");
+        /// Requests that are read and answered at the same time; further ones wait. Streams count only until they begin.
+        requests_max: u32 = 64, whole(1, 4096, "requests");
+    }
+}
+
+section! {
     /// Who may connect.
     Tls "tls" {
         /// "mutual": every caller needs a client certificate. "off": for development, plaintext on a loopback address

@@ -28,7 +28,7 @@ use tonic::body::Body;
 use tonic::codegen::http::Response;
 use tonic::transport::Server as Tonic;
 use tonic_reflection::server::v1::{ServerReflection, ServerReflectionServer};
-use tower::util::MapResponseLayer;
+use tower::util::{MapResponseLayer, option_layer};
 use view_store::{Options as StoreOptions, StoreKind};
 use views::access_log::{AccessLog, AccessLogOptions, AccessLogTask};
 use views::query::{Options as QueryOptions, Query};
@@ -39,6 +39,7 @@ use crate::admin::Admin;
 use crate::config::Config;
 use crate::erasure::Eraser;
 use crate::error::{CommandError, told};
+use crate::http_api;
 use crate::listening::listen;
 use crate::protos;
 
@@ -110,10 +111,13 @@ pub async fn start(config: &Config, telemetry: &Guard, unit_lists: Vec<UnitList>
     let message_bytes = config.grpc.message_bytes_max as usize;
     let scratch = config.top.data_dir.join("scratch");
     let admin = Admin::new(handle.clone(), eraser.clone(), config.keys.second_person, scratch, stopping.subscribe());
+    let json = config.http.enabled.then(|| http_api::layer(config, &opened.secret));
     let router = Tonic::builder()
+        .accept_http1(config.http.enabled)
         .http2_keepalive_interval(Some(Duration::from_millis(config.grpc.keepalive_interval_ms)))
         .http2_keepalive_timeout(Some(KEEPALIVE_TIMEOUT))
         .max_concurrent_streams(STREAMS_MAX)
+        .layer(option_layer(json))
         .layer(MapResponseLayer::new(typed))
         .add_service(health_service)
         .add_service(reflection()?)

@@ -10,6 +10,7 @@ mod crash;
 mod day;
 mod erasure;
 mod full_disk;
+mod http;
 mod hub;
 mod ledger;
 mod orders;
