@@ -420,6 +420,12 @@ impl ControlState {
         serving.map_or_else(RegisterEpoch::default, |basis| basis.epoch)
     }
 
+    /// Whether the epoch served before the one that serves now.
+    pub fn served(&self, register: &RegisterName, epoch: RegisterEpoch) -> bool {
+        let serving = self.restated.get(register).and_then(|restated| restated.serving.as_ref());
+        serving.is_some_and(|basis| basis.earlier.contains(&epoch))
+    }
+
     /// The epoch of the register that is being restated, with its cut.
     pub fn open_epoch(&self, register: &RegisterName) -> Option<&RegisterBasis> {
         self.restated.get(register)?.open.as_ref()

@@ -130,9 +130,11 @@ pub(crate) fn judge(core: &Core, batch: &Batch) -> Result<Judged, Error> {
 fn stamp(state: &ControlState, batch: &Batch) -> Option<RegisterEpoch> {
     let (serving, open) = (state.register_epoch(&batch.register), state.open_epoch(&batch.register));
     let present = batch.epoch == RegisterEpoch::default() || batch.epoch == serving;
+    // What was refused under an epoch that served then is an ordinary change today.
+    let driven_again = !matches!(batch.source, Source::Published);
     if open.is_some_and(|open| open.epoch == batch.epoch) {
         Some(batch.epoch)
-    } else if present || !matches!(batch.source, Source::Published) {
+    } else if present || (driven_again && state.served(&batch.register, batch.epoch)) {
         Some(serving)
     } else {
         None

@@ -274,6 +274,7 @@ fn subjects<'a>(
     Ok(nodes.into_iter().map(|no| no.and_then(|no| by_node.get(&no).copied())).collect())
 }
 
+type KeyValue = (Box<[u8]>, Vec<u8>);
 type Pair = (Box<[u8]>, Option<Vec<u8>>, Option<Vec<u8>>);
 
 /// The rows of one table in two views, joined by key.
@@ -289,7 +290,7 @@ struct Walk<'v> {
 
 impl Walk<'_> {
     /// Rows from where it stands, at most [`ROWS`].
-    fn rows(&self) -> Result<Vec<(Box<[u8]>, Vec<u8>)>, FoldError> {
+    fn rows(&self) -> Result<Vec<KeyValue>, FoldError> {
         let Some(next) = &self.next else { return Ok(Vec::new()) };
         let range = if next.is_empty() { KeyRange::All } else { KeyRange::From(next) };
         let rows = self.view.range(self.table, range, ROWS)?;

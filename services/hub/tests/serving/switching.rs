@@ -65,7 +65,11 @@ fn a_rebuild_that_is_killed_goes_on_and_takes_over_without_a_failed_query() {
             &["views", "prepare", "--share", "1", "--config", "hub.toml", "--endpoint", &hub.endpoint],
         );
         let mut looking = looking.spawn().expect("the command starts");
-        std::thread::sleep(std::time::Duration::from_millis(400));
+        let begun = std::time::Instant::now();
+        while hub.json(&["status"])["prepared"].is_null() {
+            assert!(begun.elapsed().as_secs() < 60, "nothing is prepared");
+            std::thread::sleep(std::time::Duration::from_millis(20));
+        }
         hub.signal("-KILL");
         drop(hub);
         looking.wait().expect("it has ended");
