@@ -13,8 +13,8 @@ use tonic::Request;
 use view_store::{KeyRange, Table};
 use views::fold::FoldError;
 use wire::admin::{
-    DecideErasureRequest, EraseRequest, EraseResponse, GetKeysRequest, GetKeysResponse, ListErasuresRequest,
-    ListErasuresResponse, RotateKeysRequest, WaitingErasure,
+    DecideErasureRequest, EraseRequest, Erased, GetKeysRequest, Keys, ListErasuresRequest, ListErasuresResponse,
+    RotateKeysRequest, WaitingErasure,
 };
 
 use super::error::Error;
@@ -30,12 +30,12 @@ struct Looked {
     plain: u64,
 }
 
-pub(super) async fn erase(inner: &Arc<Inner>, mut request: Request<EraseRequest>) -> Result<EraseResponse, Error> {
+pub(super) async fn erase(inner: &Arc<Inner>, mut request: Request<EraseRequest>) -> Result<Erased, Error> {
     let body = std::mem::take(request.get_mut());
     let turn = inner.turn(&request, HubAction::Erase, &body.reason).await?;
     let at = Arc::clone(inner);
     let Looked { records, plain } = on_a_thread(move || look(&at, &body)).await?;
-    let mut answer = EraseResponse { records: count(records.len()), plain_entries: plain, ..EraseResponse::default() };
+    let mut answer = Erased { records: count(records.len()), plain_entries: plain, ..Erased::default() };
     if inner.second_person {
         let index = inner.order(&turn, Order::ErasureAsked { records }).await?;
         (answer.index, answer.waits) = (index.0, true);
@@ -46,10 +46,7 @@ pub(super) async fn erase(inner: &Arc<Inner>, mut request: Request<EraseRequest>
     finish(inner, records, answer).await
 }
 
-pub(super) async fn decide(
-    inner: &Arc<Inner>,
-    mut request: Request<DecideErasureRequest>,
-) -> Result<EraseResponse, Error> {
+pub(super) async fn decide(inner: &Arc<Inner>, mut request: Request<DecideErasureRequest>) -> Result<Erased, Error> {
     let body = std::mem::take(request.get_mut());
     let turn = inner.turn(&request, HubAction::ApproveErasure, &body.reason).await?;
     let asked = Index(body.index);
@@ -58,20 +55,20 @@ pub(super) async fn decide(
         return Err(Error::OwnApproval);
     }
     let index = inner.order(&turn, Order::ErasureDecided { asked, approved: body.approve }).await?;
-    let answer = EraseResponse { index: index.0, records: count(found.records.len()), ..EraseResponse::default() };
+    let answer = Erased { index: index.0, records: count(found.records.len()), ..Erased::default() };
     if !body.approve {
-        return Ok(EraseResponse { records: 0, ..answer });
+        return Ok(Erased { records: 0, ..answer });
     }
     finish(inner, found.records, answer).await
 }
 
-async fn finish(inner: &Arc<Inner>, records: Vec<Pseudonym>, answer: EraseResponse) -> Result<EraseResponse, Error> {
+async fn finish(inner: &Arc<Inner>, records: Vec<Pseudonym>, answer: Erased) -> Result<Erased, Error> {
     // A verification reads one state of the views to its end, and what it reads cannot be compacted away meanwhile.
     let _quiet = inner.verification.acquire().await.map_err(|_| Error::Stopping)?;
     let eraser = inner.eraser.clone();
     let done = on_a_thread(move || Ok(eraser.finish(&records)?)).await?;
     tracing::info!(records = answer.records, keys = done.keys, purged = done.purged, "records were erased");
-    Ok(EraseResponse { keys_destroyed: count(done.keys), purged: done.purged, ..answer })
+    Ok(Erased { keys_destroyed: count(done.keys), purged: done.purged, ..answer })
 }
 
 pub(super) async fn list(
@@ -84,15 +81,12 @@ pub(super) async fn list(
     Ok(ListErasuresResponse { waiting, erased: state.erased.len() as u64 })
 }
 
-pub(super) async fn keys(inner: &Arc<Inner>, request: Request<GetKeysRequest>) -> Result<GetKeysResponse, Error> {
+pub(super) async fn keys(inner: &Arc<Inner>, request: Request<GetKeysRequest>) -> Result<Keys, Error> {
     inner.permit(&request, HubAction::Keys)?;
     told(inner, 0)
 }
 
-pub(super) async fn rotate(
-    inner: &Arc<Inner>,
-    mut request: Request<RotateKeysRequest>,
-) -> Result<GetKeysResponse, Error> {
+pub(super) async fn rotate(inner: &Arc<Inner>, mut request: Request<RotateKeysRequest>) -> Result<Keys, Error> {
     let body = std::mem::take(request.get_mut());
     let turn = inner.turn(&request, HubAction::Keys, &body.reason).await?;
     let eraser = inner.eraser.clone();
@@ -101,9 +95,9 @@ pub(super) async fn rotate(
     told(inner, index.0)
 }
 
-fn told(inner: &Inner, index: u64) -> Result<GetKeysResponse, Error> {
+fn told(inner: &Inner, index: u64) -> Result<Keys, Error> {
     let (status, wrapping) = inner.eraser.status()?;
-    Ok(GetKeysResponse {
+    Ok(Keys {
         ring: Pseudonym(status.ring.0).to_hex(),
         wrapping: wrapping.to_owned(),
         wrapping_key: status.wrapping.to_hex(),

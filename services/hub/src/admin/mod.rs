@@ -31,15 +31,16 @@ use tonic::{Request, Response, Status};
 use wire::admin::admin_service_server::AdminService;
 use wire::admin::{
     AbortRedoRequest, AbortRedoResponse, CommitRedoRequest, CommitRedoResponse, CompareViewsRequest,
-    DecideErasureRequest, DecideRequest, DecideResponse, DiscardViewsRequest, DiscardViewsResponse, EraseRequest,
-    EraseResponse, GetContractRequest, GetContractResponse, GetKeysRequest, GetKeysResponse, GetPolicyRequest,
-    GetPolicyResponse, GetProceduresRequest, GetProceduresResponse, ImportUnitsRequest, ImportUnitsResponse,
-    LearnModelRequest, ListContractsRequest, ListContractsResponse, ListDecisionsRequest, ListDecisionsResponse,
-    ListErasuresRequest, ListErasuresResponse, ListModelsRequest, ListModelsResponse, ListUnitsRequest,
-    ListUnitsResponse, OpenRedoRequest, OpenRedoResponse, PrepareViewsRequest, ProposeModelRequest,
-    ProposeModelResponse, PutPolicyRequest, PutPolicyResponse, PutProceduresRequest, PutProceduresResponse,
-    RegisterContractRequest, RegisterContractResponse, ReplaceViewsRequest, ReplaceViewsResponse, RotateKeysRequest,
-    SwitchModelRequest, SwitchModelResponse, VerifyViewsRequest,
+    DecideErasureRequest, DecideErasureResponse, DecideRequest, DecideResponse, DiscardViewsRequest,
+    DiscardViewsResponse, EraseRequest, EraseResponse, GetContractRequest, GetContractResponse, GetKeysRequest,
+    GetKeysResponse, GetPolicyRequest, GetPolicyResponse, GetProceduresRequest, GetProceduresResponse,
+    ImportUnitsRequest, ImportUnitsResponse, LearnModelRequest, ListContractsRequest, ListContractsResponse,
+    ListDecisionsRequest, ListDecisionsResponse, ListErasuresRequest, ListErasuresResponse, ListModelsRequest,
+    ListModelsResponse, ListUnitsRequest, ListUnitsResponse, OpenRedoRequest, OpenRedoResponse, PrepareViewsRequest,
+    ProposeModelRequest, ProposeModelResponse, PutPolicyRequest, PutPolicyResponse, PutProceduresRequest,
+    PutProceduresResponse, RegisterContractRequest, RegisterContractResponse, ReplaceViewsRequest,
+    ReplaceViewsResponse, RotateKeysRequest, RotateKeysResponse, SwitchModelRequest, SwitchModelResponse,
+    VerifyViewsRequest,
 };
 
 use error::Error;
@@ -339,11 +340,14 @@ impl AdminService for Admin {
     }
 
     async fn erase(&self, request: Request<EraseRequest>) -> Result<Response<EraseResponse>, Status> {
-        Ok(Response::new(erasures::erase(&self.0, request).await?))
+        Ok(Response::new(EraseResponse { erased: Some(erasures::erase(&self.0, request).await?) }))
     }
 
-    async fn decide_erasure(&self, request: Request<DecideErasureRequest>) -> Result<Response<EraseResponse>, Status> {
-        Ok(Response::new(erasures::decide(&self.0, request).await?))
+    async fn decide_erasure(
+        &self,
+        request: Request<DecideErasureRequest>,
+    ) -> Result<Response<DecideErasureResponse>, Status> {
+        Ok(Response::new(DecideErasureResponse { erased: Some(erasures::decide(&self.0, request).await?) }))
     }
 
     async fn list_erasures(
@@ -354,11 +358,11 @@ impl AdminService for Admin {
     }
 
     async fn get_keys(&self, request: Request<GetKeysRequest>) -> Result<Response<GetKeysResponse>, Status> {
-        Ok(Response::new(erasures::keys(&self.0, request).await?))
+        Ok(Response::new(GetKeysResponse { keys: Some(erasures::keys(&self.0, request).await?) }))
     }
 
-    async fn rotate_keys(&self, request: Request<RotateKeysRequest>) -> Result<Response<GetKeysResponse>, Status> {
-        Ok(Response::new(erasures::rotate(&self.0, request).await?))
+    async fn rotate_keys(&self, request: Request<RotateKeysRequest>) -> Result<Response<RotateKeysResponse>, Status> {
+        Ok(Response::new(RotateKeysResponse { keys: Some(erasures::rotate(&self.0, request).await?) }))
     }
 
     async fn verify_views(

@@ -101,8 +101,8 @@ fn shown(status: &Status) -> serde_json::Value {
 async fn rotate(args: &RotateArgs, context: &Context) -> Result<Exit, CommandError> {
     let channel = args.connection.connect(context, "operator/ops").await?;
     let request = RotateKeysRequest { reason: args.reason.clone() };
-    let answer = AdminServiceClient::new(channel).rotate_keys(request).await?.into_inner();
-    context.output.show(&as_json("hub.admin.v1.GetKeysResponse", &answer), || {
+    let answer = AdminServiceClient::new(channel).rotate_keys(request).await?.into_inner().keys.unwrap_or_default();
+    context.output.show(&as_json("hub.admin.v1.Keys", &answer), || {
         format!(
             "wrapped ({}) by {} now, entry control/0/{}; take a new backup: older copies cannot be read any more\n",
             answer.wrapping, answer.wrapping_key, answer.index

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 use wire::admin::admin_service_client::AdminServiceClient;
-use wire::admin::{DecideErasureRequest, EraseRequest, EraseResponse, ListErasuresRequest, NamedRecord};
+use wire::admin::{DecideErasureRequest, EraseRequest, Erased, ListErasuresRequest, NamedRecord};
 
 use super::prove::record_arg;
 use crate::answers::{as_json, time_of};
@@ -70,8 +70,8 @@ pub async fn erase(args: &EraseArgs, context: &Context) -> Result<Exit, CommandE
     let records = records.into_iter().map(|(register, record_id)| NamedRecord { register, record_id }).collect();
     let channel = args.connection.connect(context, "operator/ops").await?;
     let request = EraseRequest { records, reason: args.reason.clone() };
-    let answer = AdminServiceClient::new(channel).erase(request).await?.into_inner();
-    context.output.show(&as_json("hub.admin.v1.EraseResponse", &answer), || told(&answer))?;
+    let answer = AdminServiceClient::new(channel).erase(request).await?.into_inner().erased.unwrap_or_default();
+    context.output.show(&as_json("hub.admin.v1.Erased", &answer), || told(&answer))?;
     Ok(Exit::Ok)
 }
 
@@ -90,15 +90,16 @@ fn listed(file: &PathBuf) -> Result<Vec<(String, String)>, CommandError> {
 pub async fn approve(args: &ApproveArgs, context: &Context) -> Result<Exit, CommandError> {
     let channel = args.connection.connect(context, "auditor/main").await?;
     let request = DecideErasureRequest { index: args.index, approve: !args.reject, reason: args.reason.clone() };
-    let answer = AdminServiceClient::new(channel).decide_erasure(request).await?.into_inner();
-    context.output.show(&as_json("hub.admin.v1.EraseResponse", &answer), || {
+    let answer =
+        AdminServiceClient::new(channel).decide_erasure(request).await?.into_inner().erased.unwrap_or_default();
+    context.output.show(&as_json("hub.admin.v1.Erased", &answer), || {
         if args.reject { format!("rejected, entry control/0/{}\n", answer.index) } else { told(&answer) }
     })?;
     Ok(Exit::Ok)
 }
 
-fn told(answer: &EraseResponse) -> String {
-    let EraseResponse { index, records, keys_destroyed, plain_entries, .. } = answer;
+fn told(answer: &Erased) -> String {
+    let Erased { index, records, keys_destroyed, plain_entries, .. } = answer;
     if answer.waits {
         let mut out = format!(
             "{records} records wait for a second person: hub audit approve {index} --reason …; nothing is erased yet\n"
