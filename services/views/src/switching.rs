@@ -103,24 +103,33 @@ impl Run {
 
     fn command(&mut self, command: Command) -> Result<bool, FoldError> {
         let mut switched = false;
-        // An asker who has gone away needs no answer.
+        // Whoever is answered must find what is prepared as it was left. An asker who has gone away needs no answer.
         match command {
             Command::Prepare { basis, share, reply } => {
-                let _ = reply.send(self.prepare(&basis, share));
+                let result = self.prepare(&basis, share);
+                self.tell_prepared();
+                let _ = reply.send(result);
             }
             Command::Previous { reply } => {
-                let _ = reply.send(self.previous());
+                let result = self.previous();
+                self.tell_prepared();
+                let _ = reply.send(result);
             }
             Command::Compare { reply } => {
-                let _ = reply.send(self.compare()?);
+                let result = self.compare()?;
+                self.tell_prepared();
+                let _ = reply.send(result);
             }
             Command::Switch { equal, reply } => {
                 let result = self.take_over(equal)?;
                 switched = result.is_ok();
+                self.tell_prepared();
                 let _ = reply.send(result);
             }
             Command::Discard { previous, reply } => {
-                let _ = reply.send(self.discard(previous));
+                let result = self.discard(previous);
+                self.tell_prepared();
+                let _ = reply.send(result);
             }
         }
         Ok(switched)
