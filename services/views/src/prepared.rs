@@ -317,7 +317,7 @@ pub(crate) fn ordered_basis(log: &EventLog) -> Result<Basis, StartError> {
     if ordered == state.serving() {
         return Ok(Basis::default());
     }
-    Ok(state.basis_of(&ordered).unwrap_or_default())
+    state.basis_of(&ordered).ok_or(StartError::Basis(ordered))
 }
 
 /// The basis of views that had folded the control stream before `end`: linked with that model, or with the one that was wanted.
@@ -325,7 +325,7 @@ pub(crate) fn basis_at(log: &EventLog, end: Index, model: Option<u32>) -> Result
     let state = control_until(log, end)?;
     let ordered = state.ordered();
     let name = BasisName { model: model.unwrap_or(ordered.model), ..ordered };
-    Ok(state.basis_of(&name).unwrap_or_default())
+    state.basis_of(&name).ok_or(StartError::Basis(name))
 }
 
 fn control_until(log: &EventLog, end: Index) -> Result<ControlState, StartError> {

@@ -51,6 +51,9 @@ pub enum StartError {
     /// The log ends before what the store has folded.
     #[error("the views have folded more than the log holds: the log was cut or is another one ({0})")]
     Log(#[from] event_log::ReadError),
+    /// The control stream names a basis that it never brought.
+    #[error("the control stream has brought no {0}: its entries are not complete")]
+    Basis(BasisName),
     /// The policy or the procedures cannot be used.
     #[error("{0}")]
     Access(#[from] AccessError),
@@ -503,10 +506,11 @@ impl Run {
             let begin = Instant::now();
             // What is prepared and what is kept for going back hold the same records: they can be folded again.
             self.end_beside();
-            self.generations
-                .discard_prepared()
-                .and_then(|()| self.generations.discard_previous())
-                .map_err(FoldError::Thread)?;
+            if let Err(error) = self.generations.discard_prepared().and_then(|()| self.generations.discard_previous()) {
+                // Whoever asked is told that nothing was purged, by the loss of `done`; the next start tries again.
+                tracing::error!(error = %told(&error), "other views of erased records cannot be removed");
+                continue;
+            }
             let purged = self.fold.purge(lookups || self.lookups_left)?;
             self.lookups_left = false;
             tracing::info!(elapsed_ms = begin.elapsed().as_millis(), "the views were purged of erased records");

@@ -187,6 +187,14 @@ impl Run {
         Ok(Ok(prepared))
     }
 
+    /// Gives prepared views back to a thread of their own.
+    fn go_on_beside(&mut self, prepared: Fold) {
+        match Beside::start(prepared, SHARE) {
+            Ok(beside) => self.beside = Some(beside),
+            Err(error) => tracing::error!(error = %told(&error), "the prepared views wait for the next start"),
+        }
+    }
+
     fn compare(&mut self) -> Result<Result<Aligned, PrepareError>, FoldError> {
         let prepared = match self.align()? {
             Ok(prepared) => prepared,
@@ -216,12 +224,12 @@ impl Run {
         let digests = (self.fold.digest().digest(), prepared.digest().digest());
         if equal && digests.0 != digests.1 {
             self.tell_folded();
-            self.beside = Beside::start(prepared, SHARE).ok();
+            self.go_on_beside(prepared);
             return Ok(Err(PrepareError::Different));
         }
         let served = self.fold.control().serving();
         if let Err(error) = self.generations.take_over(served.to_string()) {
-            self.beside = Beside::start(prepared, SHARE).ok();
+            self.go_on_beside(prepared);
             return Ok(Err(error.into()));
         }
         {

@@ -69,7 +69,7 @@ pub(super) enum Told {
     Index(u64),
     /// There is no such partition.
     Gone,
-    /// Nothing, for now.
+    /// They have not answered within the time.
     Nothing,
 }
 

@@ -94,6 +94,7 @@ pub async fn start(config: &Config, telemetry: &Guard, unit_lists: Vec<UnitList>
     let mut lists = configured_unit_lists(config)?;
     lists.extend(unit_lists);
     begin(&opened, lists).await?;
+    clear_scratch(&config.top.data_dir.join("scratch"))?;
     let log_id = name_of(&log)?;
     let keys = opened.keys.take().map(|(store, _)| store);
     let views = start_views(config, &opened, log_id, telemetry).await?;
@@ -109,7 +110,8 @@ pub async fn start(config: &Config, telemetry: &Guard, unit_lists: Vec<UnitList>
     let (stop, stopped) = oneshot::channel::<()>();
     let (health, health_service) = tonic_health::server::health_reporter();
     let message_bytes = config.grpc.message_bytes_max as usize;
-    let scratch = config.top.data_dir.join("scratch");
+    // A folder of its own: views of the past stand beside it.
+    let scratch = config.top.data_dir.join("scratch").join("verify");
     let admin = Admin::new(handle.clone(), eraser.clone(), config.keys.second_person, scratch, stopping.subscribe());
     let json = config.http.enabled.then(|| http_api::layer(config, &opened.secret));
     let router = Tonic::builder()
@@ -287,6 +289,17 @@ async fn begin(opened: &data_dir::DataDir, unit_lists: Vec<UnitList>) -> Result<
 }
 
 /// What views and indexes belong to.
+/// Removes what a killed hub has left of replays and views of the past: it may hold what is erased since.
+fn clear_scratch(dir: &std::path::Path) -> Result<(), CommandError> {
+    match std::fs::remove_dir_all(dir) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(CommandError::failed(
+            format!("cannot clear {}: {error}", dir.display()),
+            "let the hub's user own the data directory",
+        )),
+        _ => Ok(()),
+    }
+}
+
 fn name_of(log: &EventLog) -> Result<[u8; 16], CommandError> {
     let named = log.log_id().map_err(|error| {
         CommandError::failed(
