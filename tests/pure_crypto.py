@@ -1,4 +1,4 @@
-"""Ed25519 verification and BLAKE3 in plain Python, for verify_bundle.py: short and slow."""
+"""Ed25519 verification, BLAKE3 and AES-256-GCM in plain Python, for verify_bundle.py: short and slow."""
 
 import hashlib
 import struct
@@ -68,11 +68,11 @@ def compress(chain, block, counter, length, flags):
                 x = v[b] ^ v[c]
                 v[b] = (x >> turn_b | x << 32 - turn_b) & 0xFFFFFFFF
         m = [m[i] for i in ORDER]
-    return [v[i] ^ v[i + 8] for i in range(8)]
+    return [v[i] ^ v[i + 8] for i in range(8)] + [v[i + 8] ^ chain[i] for i in range(8)]
 
 
-def blake3(data, key=None):
-    """32 bytes of BLAKE3, keyed when there is a key of 32 bytes."""
+def blake3(data, key=None, length=32):
+    """BLAKE3, keyed when there is a key of 32 bytes; up to 64 bytes of it."""
     start, mode = (struct.unpack("<8I", key), 16) if key else (IV, 0)
 
     def tree(data, counter, root):
@@ -80,10 +80,77 @@ def blake3(data, key=None):
             chain, blocks = start, [data[i : i + 64] for i in range(0, len(data), 64)] or [b""]
             for i, block in enumerate(blocks):
                 flags = mode | (i == 0) | (2 | root if i == len(blocks) - 1 else 0)
-                chain = compress(chain, block, counter, len(block), flags)
+                chain = compress(chain[:8], block, counter, len(block), flags)
             return chain
         left = 1024 << ((len(data) - 1) // 1024).bit_length() - 1
-        halves = tree(data[:left], counter, 0) + tree(data[left:], counter + left // 1024, 0)
+        halves = tree(data[:left], counter, 0)[:8] + tree(data[left:], counter + left // 1024, 0)[:8]
         return compress(start, struct.pack("<16I", *halves), 0, 64, mode | 4 | root)
 
-    return struct.pack("<8I", *tree(data, 0, 8))
+    return struct.pack("<16I", *tree(data, 0, 8))[:length]
+
+
+# --- AES-256-GCM (FIPS 197, NIST SP 800-38D), opening alone --------------------------------------------------------------
+def double(a):
+    return (a << 1 ^ (0x11B if a & 0x80 else 0)) & 0xFF
+
+
+def sbox():
+    table, p, q = [0x63] * 256, 1, 1
+    while True:
+        p ^= double(p)  # times 3
+        for turn in (1, 2, 4):  # by 3
+            q ^= q << turn
+        q = (q & 0xFF) ^ (0x09 if q & 0x80 else 0)
+        turns = [q << n | q >> 8 - n for n in range(5)]
+        table[p] = (turns[0] ^ turns[1] ^ turns[2] ^ turns[3] ^ turns[4] ^ 0x63) & 0xFF
+        if p == 1:
+            return table
+
+
+SBOX = sbox()
+
+
+def round_keys(key):
+    words, round_constant = [list(key[i : i + 4]) for i in range(0, 32, 4)], 1
+    for i in range(8, 60):
+        word = words[-1]
+        if i % 8 == 0:
+            word = [SBOX[b] for b in word[1:] + word[:1]]
+            word[0], round_constant = word[0] ^ round_constant, double(round_constant)
+        elif i % 8 == 4:
+            word = [SBOX[b] for b in word]
+        words.append([a ^ b for a, b in zip(words[-8], word)])
+    return [sum(words[i : i + 4], []) for i in range(0, 60, 4)]
+
+
+def aes(keys, block):
+    state = [a ^ b for a, b in zip(block, keys[0])]
+    for number, key in enumerate(keys[1:], 1):
+        state = [SBOX[state[(i + 4 * (i % 4)) % 16]] for i in range(16)]
+        if number < 14:
+            columns = [state[i : i + 4] for i in range(0, 16, 4)]
+            state = [double(c[i] ^ c[(i + 1) % 4]) ^ c[i] ^ c[0] ^ c[1] ^ c[2] ^ c[3] for c in columns for i in range(4)]
+        state = [a ^ b for a, b in zip(state, key)]
+    return bytes(state)
+
+
+def times_in_gcm(x, y):
+    out = 0
+    for bit in range(127, -1, -1):
+        out ^= y if x >> bit & 1 else 0
+        y = y >> 1 ^ (0xE1 << 120 if y & 1 else 0)
+    return out
+
+
+def gcm_open(key, nonce, bound, sealed):
+    """The plain bytes of `sealed`, tag last; None when they, or what they are bound to, were changed."""
+    keys, (text, tag) = round_keys(key), (sealed[:-16], sealed[-16:])
+    secret, mark = int.from_bytes(aes(keys, bytes(16)), "big"), 0
+    padded = b"".join(part + bytes(-len(part) % 16) for part in (bound, text))
+    padded += struct.pack(">QQ", 8 * len(bound), 8 * len(text))
+    for i in range(0, len(padded), 16):
+        mark = times_in_gcm(mark ^ int.from_bytes(padded[i : i + 16], "big"), secret)
+    stream = b"".join(aes(keys, nonce + struct.pack(">I", n)) for n in range(1, 2 + (len(text) + 15) // 16))
+    if bytes(a ^ b for a, b in zip(mark.to_bytes(16, "big"), stream)) != tag:
+        return None
+    return bytes(a ^ b for a, b in zip(text, stream[16:]))

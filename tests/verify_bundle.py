@@ -4,7 +4,7 @@
 usage: tests/verify_bundle.py POLICY BUNDLE [KNOWN_CHECKPOINT]
 
 Prints what is proven and exits 0, or says where the bundle fails and exits 1. A second, independent verifier: it shares no
-code with the hub. Made to be read; its Ed25519 and BLAKE3 (pure_crypto.py) are slow.
+code with the hub. Made to be read; its Ed25519, BLAKE3 and AES-GCM (pure_crypto.py) are slow.
 """
 
 import base64
@@ -13,7 +13,7 @@ import json
 import struct
 import sys
 
-from pure_crypto import blake3, signed
+from pure_crypto import blake3, gcm_open, signed
 
 
 class Bad(Exception):
@@ -177,11 +177,33 @@ def read_entry(data):
     record = r.raw(16)
     r.raw(16)
     body_hash = r.raw(32)
-    r.raw(r.int(1))
+    name = r.int(1)
+    bound = data[:64] + bytes([name]) + r.raw(name)
     body = r.raw(r.int(4))
     require(version == 1 and r.at == len(data) and KIND_STREAM.get(kind) == stream, "not an entry")
     require(blake3(body) == body_hash, "the body is not the one that the header names")
-    return {"stream": STREAMS[stream], "kind": kind, "record": record, "codec": codec, "body": body[16:]}
+    return {"stream": STREAMS[stream], "kind": kind, "record": record, "codec": codec, "body": body[16:], "bound": bound}
+
+
+def open_body(entry, secret):
+    """The encrypted body of an entry, by its secret."""
+    require(entry["codec"] == 1 and len(secret) == 32, "the entry has no body that a secret opens")
+    keys = blake3(b"hub 2026 body key and commitment v1", secret, 64)
+    require(entry["body"][:32] == keys[32:], "the secret is of another body")
+    plain = gcm_open(keys[:32], bytes(12), entry["bound"], entry["body"][32:])
+    require(plain is not None, "the body or its header was changed")
+    return plain
+
+
+def read_envelope(body):
+    """What a change states: in words, and the record as it was received."""
+    r = Reader(body)
+    require(r.int(1) == 1, "not a change")
+    record, record_type, operation, agency = r.text(), r.text(), r.int(1), r.text()
+    r.varint()
+    r.raw(16)
+    r.text(), r.text()
+    return f"{ {1: 'upsert', 2: 'retract'}[operation] } of {record_type} {record} by {agency}", r.raw(r.varint())
 
 
 def read_accesses(body):
@@ -225,6 +247,7 @@ def check_receipt(data, position, entry_hash, origin, keys):
 
 
 # --- the bundle ----------------------------------------------------------------------------------------------------------
+FORMATS = ("hub.proof/v1", "hub.proof/v2")  # without and with bodies
 FIELDS = {
     "checkpoint": ("note",),
     "consistency": ("note", "proof"),
@@ -232,6 +255,7 @@ FIELDS = {
     "head": ("tick", "text", "path"),
     "growth": ("partition", "from", "to", "proof"),
     "entry": ("position", "bytes", "hash", "inclusion", "receipt"),
+    "body": ("position", "secret"),
     "answer": ("position", "access", "key", "bytes"),
 }
 
@@ -245,7 +269,7 @@ def canonical(line):
 class Bundle:
     def __init__(self, policy, known):
         self.policy, self.known, self.rank, self.seen = policy, known, 0, set()
-        self.sizes, self.ticks, self.heads, self.entries, self.said = {}, {}, {}, {}, []
+        self.sizes, self.ticks, self.heads, self.entries, self.said, self.opened = {}, {}, {}, {}, [], False
 
     def section(self, value):
         kind = value.pop("type")
@@ -318,6 +342,16 @@ class Bundle:
         self.entries[at] = found
         self.said.append(f"entry {position} is {'in the log' if inclusion else 'promised, UNPROVEN: beyond the checkpoint'}")
 
+    def body(self, position, secret):
+        self.once("body", position)
+        stream, partition, index = position.split("/")
+        entry = self.entries[stream, int(partition), int(index)]
+        require(entry and "%s/%d/%d" % (stream, int(partition), int(index)) == position, "the entry is not shown")
+        self.opened = True
+        plain = open_body(entry, b64(secret))
+        words, record = read_envelope(plain) if entry["kind"] in (1, 2) else ("not a change", plain)
+        self.said.append(f"body of {position}: {words}, {len(record)} bytes, SHA-256 {hashlib.sha256(record).hexdigest()}")
+
     def answer(self, position, access, key=None, bytes=None):
         self.once("answer", access)
         stream, partition, index = position.split("/")
@@ -349,7 +383,7 @@ def check(policy, data, known=None):
         *lines, tail = data.split(b"\n")
         require(lines, "the file was cut short")
         manifest = canonical(lines[0])
-        require(list(manifest) == ["format", "sections"] and manifest["format"] == "hub.proof/v1", "not this format")
+        require(list(manifest) == ["format", "sections"] and manifest["format"] in FORMATS, "not this format")
         for number, line in enumerate(lines[1:], 2):
             place = f"line {number}"
             require(number - 2 < len(manifest["sections"]), "the manifest does not name this line")
@@ -359,6 +393,9 @@ def check(policy, data, known=None):
             bundle.section(value)
         place = "end"
         require(len(lines) - 1 == len(manifest["sections"]) and not tail, "the file was cut short")
+        place = "line 1, manifest"
+        require(manifest["format"] == FORMATS[bundle.opened], "the format's name is not the one of a bundle like this")
+        place = "end"
         bundle.finish()
     except Bad as bad:
         raise Bad(f"{place}: {bad}") from bad

@@ -1,4 +1,5 @@
-//! Compiles the API from `proto/hub/{ingest,query,admin,audit}` with protox: no protoc is needed.
+//! Compiles the API from `proto/hub/{ingest,query,admin,audit}` with protox: no protoc is needed. What processes of one hub say to
+//! each other (`peer`) is no part of the API: it is compiled by itself, and no descriptor of it is told to anybody.
 
 use std::error::Error;
 use std::path::PathBuf;
@@ -20,5 +21,6 @@ fn main() -> Result<(), Box<dyn Error>> {
     let texts = files.map(|name| format!("({name:?}, include_str!({:?})),", proto.join(name).display().to_string()));
     std::fs::write(out.join("texts.rs"), format!("&[{}]", texts.concat()))?;
     tonic_prost_build::configure().bytes(".hub.ingest.v1.Change.payload").compile_fds(descriptors)?;
+    tonic_prost_build::configure().compile_fds(protox::compile(["hub/peer/v1/peer.proto"], [&proto])?)?;
     Ok(())
 }

@@ -1,1 +1,3 @@
-//! End-to-end tests.
+//! End-to-end tests, and what they share with fuzzing.
+
+pub mod decoders;

@@ -25,6 +25,7 @@ mod error;
 mod files;
 mod frame;
 mod index;
+mod inspect;
 #[cfg(feature = "kafka")]
 mod kafka;
 mod manifest;
@@ -44,10 +45,12 @@ use record::{Index, Partition, Position, Positions, Stream, Timestamp};
 pub use copy::{CopyError, Copying, copy};
 pub use embedded::Embedded;
 pub use error::{AppendError, Damage, Flaw, OpenError, ReadError, RetainError};
+pub use inspect::{Inspection, describe, inspect};
 #[cfg(feature = "kafka")]
 pub use kafka::{
     Compression, Kafka, KafkaOptions, KafkaReader, KafkaSasl, KafkaTls, LocalBodies, TopicPlan,
-    brokers as kafka_brokers, init as init_kafka, inspect as inspect_kafka, remove as remove_kafka,
+    bare_rate as kafka_bare_rate, brokers as kafka_brokers, init as init_kafka, inspect as inspect_kafka,
+    remove as remove_kafka,
 };
 pub use options::{Clock, LogOptions, SEGMENT_BYTES_MAX, SEGMENT_BYTES_MIN, Tuning};
 pub use reader::EmbeddedReader;
@@ -125,6 +128,20 @@ impl EventLog {
             Self::Embedded(log) => log.append(batch).await,
             #[cfg(feature = "kafka")]
             Self::Kafka(log) => log.append(batch).await,
+        }
+    }
+
+    /// Begins an append: [`Appending::landed`] tells what became of it. On Kafka the entries are on their way when this returns, behind those of
+    /// every append that was begun before, so that many can be under way and each partition still has them in the order of their beginnings.
+    /// The embedded log gathers what is appended at the same time by itself: there all of it happens in [`Appending::landed`].
+    ///
+    /// # Errors
+    /// [`AppendError`]; nothing was written.
+    pub async fn begin_append(&self, batch: Vec<Append>) -> Result<Appending, AppendError> {
+        match self {
+            Self::Embedded(log) => Ok(Appending::Embedded(log.clone(), batch)),
+            #[cfg(feature = "kafka")]
+            Self::Kafka(log) => log.enqueue(batch, None).await.map(Appending::Kafka),
         }
     }
 
@@ -244,6 +261,30 @@ impl EventLog {
             Self::Embedded(log) => log.close().await,
             #[cfg(feature = "kafka")]
             Self::Kafka(log) => log.close().await,
+        }
+    }
+}
+
+/// An append that was begun.
+#[derive(Debug)]
+pub enum Appending {
+    /// To the embedded log.
+    Embedded(Embedded, Vec<Append>),
+    /// To the log on Kafka.
+    #[cfg(feature = "kafka")]
+    Kafka(kafka::Queued),
+}
+
+impl Appending {
+    /// Waits until the entries are durable: one result per entry, in order.
+    ///
+    /// # Errors
+    /// As [`EventLog::append`].
+    pub async fn landed(self) -> Result<Vec<Appended>, AppendError> {
+        match self {
+            Self::Embedded(log, batch) => log.append(batch).await,
+            #[cfg(feature = "kafka")]
+            Self::Kafka(queued) => queued.landed().await,
         }
     }
 }

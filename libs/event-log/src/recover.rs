@@ -35,33 +35,43 @@ pub(crate) fn open_newest(segment: &Arc<Segment>, slots: Slots, interval_bytes: 
     let io = |e| OpenError::io(&segment.path, e);
     let file = Arc::new(OpenOptions::new().read(true).write(true).open(&segment.path).map_err(io)?);
     let bytes = file.metadata().map_err(io)?.len();
-    let mut walk = Walk::new(segment.clone(), file.clone(), slots, From::start_of(segment), bytes, CHUNK);
-    let scanned = scan(&mut walk, interval_bytes)?;
-    let end = scanned.end;
-    let written = last_nonzero(&file, end.offset, bytes).map_err(io)?;
-    let mut recovered = None;
-    if written > end.offset {
-        judge(&walk, &file, written)?;
-        recovered = Some(Recovered {
-            file: segment.path.clone(),
-            at: end.offset,
-            torn_bytes: written - end.offset,
-            torn_entries: walk.in_group,
-        });
+    let (Scanned { end, last_group_at, index }, recovered) = find_end(segment, &file, slots, interval_bytes)?;
+    if recovered.is_some() {
         file.set_len(end.offset).map_err(io)?;
     }
-    rewrite(&file, scanned.last_group_at, end.offset).map_err(io)?;
+    rewrite(&file, last_group_at, end.offset).map_err(io)?;
     // Without space for the tail the log still opens: the next append asks for a new segment, and says that there is no space.
     let capacity = match recovered.as_ref().map(|_| preallocate(&file, bytes)) {
         None | Some(Ok(())) => bytes,
         Some(Err(_)) => end.offset,
     };
     file.sync_all().map_err(io)?;
-    Ok(Opened { file, capacity, end, index: scanned.index, recovered })
+    Ok(Opened { file, capacity, end, index, recovered })
 }
 
-struct Scanned {
-    end: From,
+/// The durable end of the newest segment, and what is torn after it. Reads only.
+pub(crate) fn find_end(
+    segment: &Arc<Segment>,
+    file: &Arc<File>,
+    slots: Slots,
+    interval_bytes: u64,
+) -> Result<(Scanned, Option<Recovered>), OpenError> {
+    let io = |e| OpenError::io(&segment.path, e);
+    let bytes = file.metadata().map_err(io)?.len();
+    let mut walk = Walk::new(segment.clone(), file.clone(), slots, From::start_of(segment), bytes, CHUNK);
+    let scanned = scan(&mut walk, interval_bytes)?;
+    let at = scanned.end.offset;
+    let written = last_nonzero(file, at, bytes).map_err(io)?;
+    if written <= at {
+        return Ok((scanned, None));
+    }
+    judge(&walk, file, written)?;
+    let torn = Recovered { file: segment.path.clone(), at, torn_bytes: written - at, torn_entries: walk.in_group };
+    Ok((scanned, Some(torn)))
+}
+
+pub(crate) struct Scanned {
+    pub(crate) end: From,
     last_group_at: u64,
     index: SparseIndex,
 }

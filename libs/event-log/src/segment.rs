@@ -235,16 +235,23 @@ pub(crate) fn sync_dir(dir: &Path) -> io::Result<()> {
 
 /// The numbers of the segments in a folder, ascending; removes what an interrupted roll left behind.
 pub(crate) fn list(dir: &Path) -> io::Result<Vec<u32>> {
-    let mut numbers = Vec::new();
+    let (numbers, left_behind) = look(dir)?;
+    left_behind.iter().try_for_each(std::fs::remove_file)?;
+    Ok(numbers)
+}
+
+/// The numbers of the segments in a folder, ascending, and the files that an interrupted roll left behind.
+pub(crate) fn look(dir: &Path) -> io::Result<(Vec<u32>, Vec<PathBuf>)> {
+    let (mut numbers, mut left_behind) = (Vec::new(), Vec::new());
     for entry in std::fs::read_dir(dir)? {
         let name = entry?.file_name();
         let Some(name) = name.to_str() else { continue };
         if name.ends_with(".tmp") {
-            std::fs::remove_file(dir.join(name))?;
+            left_behind.push(dir.join(name));
         } else if let Some(number) = name.strip_suffix(".seg").and_then(|n| n.parse().ok()) {
             numbers.push(number);
         }
     }
     numbers.sort_unstable();
-    Ok(numbers)
+    Ok((numbers, left_behind))
 }

@@ -415,7 +415,7 @@ fn read_exact(file: &File, into: &mut [u8], at: u64, segment: &Segment) -> Resul
 }
 
 /// A segment must begin exactly where its predecessor ended: else entries were lost between them.
-fn check_seam(walk: &Walk, segment: &Segment) -> Result<(), ReadError> {
+pub(crate) fn check_seam(walk: &Walk, segment: &Segment) -> Result<(), ReadError> {
     if let Some(slot) = (0..walk.next.len()).find(|&slot| walk.next[slot] != segment.base[slot]) {
         return Err(ReadError::Gap {
             expected: walk.slots().position(slot, walk.next[slot]),

@@ -19,15 +19,17 @@ use crate::principal::{Principal, SpiffeError, TrustDomain};
 pub const DEV_SERVER_NAMES: [&str; 4] = ["localhost", "127.0.0.1", "::1", "hub"];
 
 /// Callers that get a certificate by default.
-pub const DEV_SPIFFE_PATHS: [&str; 8] = [
+pub const DEV_SPIFFE_PATHS: [&str; 10] = [
     "register/civil",
     "register/land",
     "register/health",
     "register/population",
     "portal/national",
     "operator/ops",
+    "operator/deputy",
     "auditor/main",
     "reviewer/main",
+    "process/hub",
 ];
 
 /// Clocks of other machines may be behind by this much.

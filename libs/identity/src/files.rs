@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use rustls::RootCertStore;
 use rustls::pki_types::pem::{self, PemObject};
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::pki_types::{CertificateDer, CertificateRevocationListDer, PrivateKeyDer};
 
 /// Where one party's certificate chain, its key, and the authority that it trusts lie (PEM).
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -34,7 +34,7 @@ pub enum TlsError {
     Pem {
         /// The file.
         path: PathBuf,
-        /// `certificate` or `private key`.
+        /// `certificate`, `private key` or `revocation list`.
         what: &'static str,
     },
     /// Readable, but rustls refuses it: an authority that is none, a key of another certificate.
@@ -67,6 +67,15 @@ pub(crate) fn certificates(path: &Path, bytes: &[u8]) -> Result<Vec<CertificateD
 
 pub(crate) fn private_key(path: &Path, bytes: &[u8]) -> Result<PrivateKeyDer<'static>, TlsError> {
     PrivateKeyDer::from_pem_slice(bytes).or(Err(TlsError::Pem { path: path.to_owned(), what: "private key" }))
+}
+
+pub(crate) fn revocation_lists(
+    path: &Path,
+    bytes: &[u8],
+) -> Result<Vec<CertificateRevocationListDer<'static>>, TlsError> {
+    let wrong = || TlsError::Pem { path: path.to_owned(), what: "revocation list" };
+    let lists = CertificateRevocationListDer::pem_slice_iter(bytes).collect::<Result<Vec<_>, _>>().or(Err(wrong()))?;
+    if lists.is_empty() { Err(wrong()) } else { Ok(lists) }
 }
 
 pub(crate) fn roots(path: &Path, bytes: &[u8]) -> Result<RootCertStore, TlsError> {

@@ -10,11 +10,12 @@
 //! ([`CertificateRefusal::reason`]), while every refused certificate gets the same TLS alert; sessions are not resumed,
 //! so that a certificate is judged anew on every connection.
 //!
-//! Deliberately absent: what a principal may do (crate `access`), revocation lists, and issuing certificates for
+//! Deliberately absent: what a principal may do (crate `access`), fetching revocation lists, and issuing certificates for
 //! production, which is the work of the trust domain's own authority.
 
 mod client;
 mod dev_certs;
+mod facts;
 mod files;
 mod incoming;
 mod peer;
@@ -25,6 +26,7 @@ mod verifier;
 
 pub use client::{ClientTls, anonymous_client};
 pub use dev_certs::{DEV_SERVER_NAMES, DEV_SPIFFE_PATHS, DevCertsError, DevCertsOptions, DevCertsReport, dev_certs};
+pub use facts::{CertificateFacts, certificates_in, leads_to};
 pub use files::{CertPaths, TlsError};
 pub use incoming::{ConnectionLimits, Incoming, PlaintextError};
 pub use peer::{NoPrincipal, PeerInfo, PeerIo, principal_of};

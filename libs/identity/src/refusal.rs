@@ -16,6 +16,14 @@ pub enum CertificateRefusal {
     /// Its validity has not begun.
     #[error("the client certificate is not valid yet")]
     NotYetValid,
+    /// Its authority has taken it back.
+    #[error("the client certificate was revoked by its authority")]
+    Revoked,
+    /// No revocation list of its authority is there, or the list has passed its end.
+    #[error(
+        "whether the client certificate was revoked cannot be told: its authority's revocation list is absent or too old"
+    )]
+    RevocationUnknown,
     /// No chain to the hub's client authority.
     #[error("the client certificate was not issued by the hub's client authority")]
     UnknownIssuer,
@@ -49,6 +57,8 @@ impl CertificateRefusal {
             Self::NoCertificate => "no_certificate",
             Self::Expired => "expired",
             Self::NotYetValid => "not_yet_valid",
+            Self::Revoked => "revoked",
+            Self::RevocationUnknown => "revocation_unknown",
             Self::UnknownIssuer => "unknown_issuer",
             Self::WrongUsage => "wrong_usage",
             Self::BadSignature => "bad_signature",
@@ -75,6 +85,10 @@ impl CertificateRefusal {
             CertificateError::Other(other) => other.0.downcast_ref::<Self>().copied().unwrap_or(Self::Other),
             CertificateError::Expired | CertificateError::ExpiredContext { .. } => Self::Expired,
             CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => Self::NotYetValid,
+            CertificateError::Revoked => Self::Revoked,
+            CertificateError::UnknownRevocationStatus
+            | CertificateError::ExpiredRevocationList
+            | CertificateError::ExpiredRevocationListContext { .. } => Self::RevocationUnknown,
             CertificateError::UnknownIssuer => Self::UnknownIssuer,
             CertificateError::InvalidPurpose | CertificateError::InvalidPurposeContext { .. } => Self::WrongUsage,
             CertificateError::BadSignature

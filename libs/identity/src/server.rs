@@ -1,5 +1,6 @@
 //! The hub's side of TLS.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use rustls::ServerConfig;
@@ -24,13 +25,31 @@ impl ServerTls {
     /// # Errors
     /// The file that cannot be read or used.
     pub fn load(paths: &CertPaths, trust_domain: TrustDomain) -> Result<Self, TlsError> {
+        Self::load_revoking(paths, None, trust_domain)
+    }
+
+    /// The same, and the authority's list of client certificates that it has revoked. With a list, a client certificate counts only when
+    /// its own issuer's list is there and has not passed its end: what cannot be looked up is refused.
+    ///
+    /// # Errors
+    /// The file that cannot be read or used.
+    pub fn load_revoking(
+        paths: &CertPaths,
+        revoked: Option<&Path>,
+        trust_domain: TrustDomain,
+    ) -> Result<Self, TlsError> {
         let roots = files::roots(&paths.ca, &files::read(&paths.ca)?)?;
         let chain = files::certificates(&paths.cert, &files::read(&paths.cert)?)?;
         let key = files::private_key(&paths.key, &files::read(&paths.key)?)?;
         let provider = Arc::new(ring::default_provider());
-        let verifier = WebPkiClientVerifier::builder_with_provider(roots.into(), provider.clone())
+        let mut builder = WebPkiClientVerifier::builder_with_provider(roots.into(), provider.clone());
+        if let Some(path) = revoked {
+            let lists = files::revocation_lists(path, &files::read(path)?)?;
+            builder = builder.with_crls(lists).only_check_end_entity_revocation().enforce_revocation_expiration();
+        }
+        let verifier = builder
             .build()
-            .map_err(|source| TlsError::ClientAuthority { path: paths.ca.clone(), source })?;
+            .map_err(|source| TlsError::ClientAuthority { path: revoked.unwrap_or(&paths.ca).to_owned(), source })?;
         let verifier = SpiffeVerifier::new(verifier, trust_domain.clone());
         let mut config = ServerConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()

@@ -14,8 +14,8 @@
 //! - The file names its log; under another log it is refused. It is checksummed, and what was changed is refused.
 //! - No secret and no path of a person's record reaches an error or a `Debug` text; secrets are wiped when dropped.
 //!
-//! Deliberately absent: a key per record, a cache of keys, a service that hands keys out, and any way to bring a destroyed
-//! key back.
+//! Deliberately absent: a key per record, a cache of keys, the service that gives the keys to other processes of the hub (the
+//! binary has it), and any way to bring a destroyed key back.
 
 mod error;
 mod file;

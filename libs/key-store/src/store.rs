@@ -63,15 +63,31 @@ impl KeyStore {
         if Self::exists(dir)? {
             return Err(Error::Exists(dir.join(TREE)));
         }
-        let make = fs::DirBuilder::new().recursive(true).mode(0o700).create(dir);
-        make.map_err(file::io("create", dir))?;
         let mut root = Zeroizing::new([0; 32]);
         let mut ring = [0; 16];
         getrandom::fill(&mut *root)?;
         getrandom::fill(&mut ring)?;
+        Self::adopt(dir, wrapping, log, ring, KeyTree::new(*root))
+    }
+
+    /// Keeps the keys of a log that another process gave, and makes a wrapping key of this one's own where there is none.
+    ///
+    /// # Errors
+    /// As [`KeyStore::create`].
+    pub fn adopt(
+        dir: &Path,
+        wrapping: WrappingKey,
+        log: [u8; 16],
+        ring: [u8; 16],
+        tree: KeyTree,
+    ) -> Result<Self, Error> {
+        if Self::exists(dir)? {
+            return Err(Error::Exists(dir.join(TREE)));
+        }
+        let make = fs::DirBuilder::new().recursive(true).mode(0o700).create(dir);
+        make.map_err(file::io("create", dir))?;
         let id = wrapping.create()?;
         let head = Head { wrapping_kind: wrapping.kind(), log, ring: RingId(ring), wrapping: id, generation: 0 };
-        let tree = KeyTree::new(*root);
         let ring = Keyring::new(ring, tree.clone());
         let mut store = Self { dir: dir.to_owned(), wrapping, head, tree, ring, bytes: 0, poisoned: false };
         store.write(store.head, &store.tree.clone(), &store.wrapping.clone())?;

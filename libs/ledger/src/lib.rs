@@ -9,7 +9,7 @@
 //! | [`tick`] | the hub's own: one tree over the states of all partitions |
 //! | [`receipt`] | the hub's own: its word before a checkpoint covers an entry, and the way from there to a proof |
 //!
-//! One key signs receipts and checkpoints; the first line of what it signs tells them apart (`<log>/receipts`, `<log>`,
+//! One key at a time ([`signers`]) signs receipts and checkpoints; the first line of what it signs tells them apart (`<log>/receipts`, `<log>`,
 //! `<log>/<stream>/<partition>`). A leaf is the 32-byte hash of an entry, so that no personal data reaches the ledger.
 //!
 //! Invariants: one value has one spelling, so that a changed byte is another value or an error; nothing here trusts a
@@ -25,6 +25,7 @@ pub mod note;
 pub mod policy;
 pub mod proof;
 pub mod receipt;
+pub mod signers;
 pub mod tick;
 pub mod tile;
 pub mod tiled;
@@ -37,6 +38,7 @@ pub use note::{Note, NoteError, SigningKey, VerifierKey};
 pub use policy::{Policy, PolicyError, Trusted, Untrusted};
 pub use proof::{ProofError, verify_consistency, verify_inclusion};
 pub use receipt::{Receipt, ReceiptBatch, ReceiptError, UpgradeError};
+pub use signers::{KnownKey, Signers};
 pub use tick::{Head, Heads, Shape, Tick, TreeOf};
 pub use tile::{Resource, Tile};
 pub use tiled::{TiledError, TiledTree};

@@ -160,6 +160,12 @@ impl Policy {
         Self { logs: vec![Log { key, url: None }], witnesses: Vec::new(), groups: Vec::new(), quorum: None }
     }
 
+    /// A policy that knows one log by several keys and asks for no witness.
+    pub fn of_keys(keys: impl IntoIterator<Item = VerifierKey>) -> Self {
+        let logs = keys.into_iter().map(|key| Log { key, url: None }).collect();
+        Self { logs, witnesses: Vec::new(), groups: Vec::new(), quorum: None }
+    }
+
     /// Parses a policy's text.
     ///
     /// # Errors

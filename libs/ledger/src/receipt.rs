@@ -92,6 +92,26 @@ impl Receipt {
         if signed == text(origin, self.leaf_count, &root) { Ok(()) } else { Err(ReceiptError::Path) }
     }
 
+    /// As [`Receipt::verify`], by whichever of a log's keys signed it.
+    ///
+    /// # Errors
+    /// [`ReceiptError`]: of the last key that signed, or that none did.
+    pub fn verify_by_any<'k>(
+        &self,
+        keys: impl IntoIterator<Item = &'k VerifierKey>,
+        origin: &str,
+    ) -> Result<&'k VerifierKey, ReceiptError> {
+        let mut failed = ReceiptError::Note(NoteError::Unsigned);
+        for key in keys {
+            match self.verify(key, origin) {
+                Ok(()) => return Ok(key),
+                Err(ReceiptError::Note(NoteError::Unsigned)) => {}
+                Err(error) => failed = error,
+            }
+        }
+        Err(failed)
+    }
+
     /// Upgrades the hub's word to a proof: the audit path of the entry in its partition's tree, which holds together with
     /// that tree's signed head. The receipt itself should have been verified.
     ///

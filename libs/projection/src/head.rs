@@ -282,6 +282,20 @@ impl Head {
         w.finish()
     }
 
+    /// The versions of what [`Head::encode`] wrote, without what linkage made of them. `None` for a record of another register,
+    /// which is told without reading further.
+    ///
+    /// # Errors
+    /// [`DecodeError`]: the store is damaged.
+    pub fn decode_versions(bytes: &[u8], register: &RegisterName) -> Result<Option<Vec<StoredVersion>>, DecodeError> {
+        let mut r = Reader::new(bytes);
+        r.version("head row", HEAD_VERSION)?;
+        if r.text()? != register.as_str() {
+            return Ok(None);
+        }
+        (0..r.count(60)?).map(|_| StoredVersion::decode(&mut r)).collect::<Result<_, _>>().map(Some)
+    }
+
     /// Reads what [`Head::encode`] wrote.
     ///
     /// # Errors
@@ -306,6 +320,8 @@ impl Head {
 
 /// Rule id of the finding that an identity was stated twice, differently.
 pub const RULE_CONFLICT: &str = "hub.version_conflict";
+/// Rule of a change that the fold cannot apply.
+pub const RULE_QUARANTINED: &str = "hub.quarantined";
 /// Rule id of the finding that a version cannot be read by its contract.
 pub const RULE_UNREADABLE: &str = "hub.unreadable";
 
@@ -336,6 +352,11 @@ impl Change {
             published_at: self.published_at,
         }
     }
+}
+
+/// The version with the highest number: what a register has published last. Of several epochs', the newest one's.
+pub fn last_published(versions: &[StoredVersion]) -> Option<&StoredVersion> {
+    versions.iter().max_by_key(|v| (v.row.version, v.row.epoch))
 }
 
 impl StoredVersion {
@@ -548,7 +569,10 @@ mod tests {
             if waiting {
                 head.linked = Linked::Waiting { contract: ContractId([3; 16]) };
             }
-            prop_assert_eq!(Head::decode(&head.encode()), Ok(head));
+            let (bytes, other) = (head.encode(), RegisterName::try_from("land").unwrap());
+            prop_assert_eq!(Head::decode_versions(&bytes, &head.register), Ok(Some(head.versions.clone())));
+            prop_assert_eq!(Head::decode_versions(&bytes, &other), Ok(None));
+            prop_assert_eq!(Head::decode(&bytes), Ok(head));
         }
 
         #[test]

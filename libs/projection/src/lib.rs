@@ -14,6 +14,7 @@ pub mod basis;
 pub mod head;
 pub mod mention;
 pub mod quality;
+pub mod quarantine;
 pub mod state;
 pub mod subject;
 pub mod units;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use contract::Contract;
 use linkage::Model;
-use record::control::{Control, EpochStep, Order, Verdict};
+use record::control::{Control, EpochStep, Order, QuarantineStep, Verdict};
 use record::{ContractId, Index, MentionId, Partition, Positions, Pseudonym, RegisterEpoch, RegisterName, Timestamp};
 
 use crate::basis::{Basis, BasisName, KnownModel, RegisterBasis};
@@ -34,6 +34,17 @@ pub struct Document {
     pub bytes: Arc<[u8]>,
 }
 
+/// A key that receipts and checkpoints are signed with, and when.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SigningPeriod {
+    /// The verifier key, as a signed note names it.
+    pub verifier: String,
+    /// Since when; `None` for one that is announced, or where the log does not say when it was begun.
+    pub from: Option<Timestamp>,
+    /// Until when; `None` for the one that signs.
+    pub until: Option<Timestamp>,
+}
+
 /// What of a register was restated.
 #[derive(Debug, Clone, Default)]
 struct Restated {
@@ -54,17 +65,28 @@ pub struct Void {
     pub reason: String,
 }
 
-/// An erasure that waits for a second person.
+/// An order that waits for a second person.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct AskedErasure {
+pub struct Asked {
     /// Who asked.
     pub actor: String,
     /// Why.
     pub reason: String,
     /// When.
     pub recorded_at: Timestamp,
-    /// The records.
-    pub records: Vec<Pseudonym>,
+    /// What counts once it is approved.
+    pub order: Order,
+}
+
+/// The process that writes cuts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CutWriter {
+    /// How many there were, this one included.
+    pub term: u64,
+    /// The number that the process drew at its start; `None` when it has stopped and nobody follows it yet.
+    pub process: Option<[u8; 16]>,
+    /// Index of the entry that says so.
+    pub index: Index,
 }
 
 /// What a control entry changed.
@@ -80,6 +102,8 @@ pub enum Effect {
     Basis,
     /// A reviewer's decision on a pair of mentions, `a < b`.
     Decision {
+        /// Index of the entry that holds it.
+        index: Index,
         /// One mention.
         a: MentionId,
         /// The other.
@@ -89,6 +113,8 @@ pub enum Effect {
     },
     /// Records are erased, whatever of them came or comes.
     Erasure(Vec<Pseudonym>),
+    /// What the quarantine holds of this record is tried again from its first entry on.
+    Quarantine(Pseudonym),
     /// A cut.
     Cut,
     /// The entry is without effect.
@@ -100,7 +126,7 @@ pub enum Effect {
 pub struct ControlState {
     /// Entries below this index count.
     pub end: Index,
-    /// Counts the entries but cuts, decisions and erasures: as long as it is the same, every change is read alike.
+    /// Counts the entries but cuts, decisions, erasures and those about the quarantine: as long as it is the same, every change is read alike.
     pub revision: u64,
     /// End of the last entry that was no cut: what the control stream has decided is the same as long as it is.
     pub decided: Index,
@@ -129,18 +155,57 @@ pub struct ControlState {
     pub expected: BTreeMap<(RegisterName, String, String), u64>,
     /// The ring of keys that bodies are encrypted under, and the wrapping key, by their ids.
     pub keys: Option<([u8; 16], [u8; 16])>,
+    /// When the log was begun.
+    pub opened_at: Option<Timestamp>,
+    /// The keys that receipts and checkpoints are signed with, in their order; empty as long as there was but one.
+    pub signing: Vec<SigningPeriod>,
     /// Erased records. Shared, because there may be many.
     pub erased: Arc<BTreeSet<Pseudonym>>,
-    /// Erasures that wait for a second person, by the index of their entries.
-    pub asked: BTreeMap<Index, AskedErasure>,
+    /// Orders that wait for a second person, by the index of their entries.
+    pub asked: BTreeMap<Index, Asked>,
     /// The last cut.
     pub cut: Option<(Timestamp, Positions)>,
+    /// Which of several processes writes cuts; `None` where there is only one.
+    pub writer: Option<CutWriter>,
+    /// Changes that are without effect where the fold cannot apply them, by their places in the change stream.
+    pub dropped: Arc<BTreeSet<(Partition, Index)>>,
     /// Entries without effect.
     pub void: Vec<Void>,
 }
 
+/// Whether a second person's approval may be demanded of an order: of those that operators and reviewers give.
+pub fn may_be_asked(order: &Order) -> bool {
+    match order {
+        Order::Contract { .. }
+        | Order::Policy { .. }
+        | Order::Procedures { .. }
+        | Order::Units { .. }
+        | Order::Model { .. }
+        | Order::ModelSwitch { .. }
+        | Order::RegisterEpoch { .. }
+        | Order::Decision { .. }
+        | Order::Quarantine { .. }
+        | Order::Erasure { .. } => true,
+        Order::LogOpened { .. }
+        | Order::Cut { .. }
+        | Order::Kinds { .. }
+        | Order::Expected { .. }
+        | Order::ViewsReplaced { .. }
+        | Order::Keys { .. }
+        | Order::SigningKey { .. }
+        | Order::Writer { .. }
+        | Order::Asked { .. }
+        | Order::Decided { .. } => false,
+    }
+}
+
+/// Whether changes may be read otherwise after it.
+fn reads_otherwise(effect: &Effect) -> bool {
+    !matches!(effect, Effect::Cut | Effect::Decision { .. } | Effect::Erasure(_) | Effect::Quarantine(_))
+}
+
 const VOID_MAX: usize = 10_000;
-/// Most erasures that wait for a second person at the same time; a further one is void.
+/// Most orders that wait for a second person at the same time; a further one is void.
 pub const ASKED_MAX: usize = 1_000;
 
 impl ControlState {
@@ -157,7 +222,7 @@ impl ControlState {
         if effect != Effect::Cut {
             self.decided = self.end;
         }
-        self.revision += u64::from(!matches!(effect, Effect::Cut | Effect::Decision { .. } | Effect::Erasure(_)));
+        self.revision += u64::from(reads_otherwise(&effect));
         if let Effect::Void(reason) = &effect
             && self.void.len() < VOID_MAX
         {
@@ -173,6 +238,7 @@ impl ControlState {
                     return Effect::Void("the log is open already".into());
                 }
                 self.log = Some((commitment, partitions));
+                self.opened_at = Some(recorded_at);
                 Effect::None
             }
             Order::Cut { at, ends } => self.cut(at, ends),
@@ -201,11 +267,22 @@ impl ControlState {
             Order::ModelSwitch { epoch } => self.switch_model(epoch),
             Order::ViewsReplaced { .. } => Effect::None,
             Order::Decision { a, b, .. } if a == b => Effect::Void("a decision about one mention and itself".into()),
-            Order::Decision { a, b, verdict } => Effect::Decision { a: a.min(b), b: a.max(b), verdict },
-            Order::Erasure { record } => self.erase(vec![record]),
+            Order::Decision { a, b, verdict } => Effect::Decision { index, a: a.min(b), b: a.max(b), verdict },
+            Order::Erasure { records } => self.erase(records),
             Order::Keys { ring, wrapping } => self.keys(ring, wrapping),
-            Order::ErasureAsked { records } => self.ask(index, recorded_at, control.actor, control.reason, records),
-            Order::ErasureDecided { asked, approved } => self.decide_erasure(asked, approved, &control.actor),
+            Order::SigningKey { former, next, serves } => self.signing_key(recorded_at, former, next, serves),
+            Order::Asked { order } => {
+                let Control { actor, reason, .. } = control;
+                self.ask(index, Asked { actor, reason, recorded_at, order: *order })
+            }
+            Order::Decided { asked, approved } => self.decide(asked, approved, &control.actor),
+            Order::Writer { term, process } => self.write_cuts(index, term, process),
+            Order::Quarantine { record, partition, index, step } => {
+                if step == QuarantineStep::Drop {
+                    Arc::make_mut(&mut self.dropped).insert((partition, index));
+                }
+                Effect::Quarantine(record)
+            }
         }
     }
 
@@ -222,32 +299,67 @@ impl ControlState {
         Effect::None
     }
 
-    fn ask(
-        &mut self,
-        at: Index,
-        recorded_at: Timestamp,
-        actor: String,
-        reason: String,
-        records: Vec<Pseudonym>,
-    ) -> Effect {
-        if self.asked.len() >= ASKED_MAX {
-            return Effect::Void(format!("{ASKED_MAX} erasures wait for a second person already"));
+    fn signing_key(&mut self, at: Timestamp, former: String, next: String, serves: bool) -> Effect {
+        if self.signing.is_empty() {
+            self.signing.push(SigningPeriod { verifier: former.clone(), from: self.opened_at, until: None });
         }
-        self.asked.insert(at, AskedErasure { actor, reason, recorded_at, records });
+        let signs = |period: &SigningPeriod| period.from.is_some() && period.until.is_none();
+        if self.signing.iter().any(|period| signs(period) && period.verifier != former) {
+            return Effect::Void("another key than the entry says signed until here".into());
+        }
+        if self.signing.iter().any(|period| period.from.is_some() && period.verifier == next) {
+            return Effect::Void("the key signs or has signed already".into());
+        }
+        self.signing.retain(|period| period.from.is_some());
+        if serves {
+            self.signing.iter_mut().filter(|period| signs(period)).for_each(|period| period.until = Some(at));
+        }
+        self.signing.push(SigningPeriod { verifier: next, from: serves.then_some(at), until: None });
         Effect::None
     }
 
-    fn decide_erasure(&mut self, asked: Index, approved: bool, actor: &str) -> Effect {
+    fn ask(&mut self, at: Index, asked: Asked) -> Effect {
+        if !may_be_asked(&asked.order) {
+            return Effect::Void(format!("a second person does not approve an order '{}'", asked.order.name()));
+        }
+        if self.asked.len() >= ASKED_MAX {
+            return Effect::Void(format!("{ASKED_MAX} orders wait for a second person already"));
+        }
+        // What would be without effect now is not asked for. Whether it has one when it is approved is decided then.
+        let control = Control { actor: asked.actor.clone(), reason: asked.reason.clone(), order: asked.order.clone() };
+        if let void @ Effect::Void(_) = self.clone().order(at, asked.recorded_at, control) {
+            return void;
+        }
+        self.asked.insert(at, asked);
+        Effect::None
+    }
+
+    /// An approved order counts as if it came now, under the index of the entry that holds it and of whoever asked.
+    fn decide(&mut self, asked: Index, approved: bool, actor: &str) -> Effect {
         match self.asked.get(&asked) {
-            None => Effect::Void("no erasure waits under this number".into()),
+            None => Effect::Void("no order waits under this number".into()),
             Some(found) if approved && found.actor == actor => {
-                Effect::Void("whoever asked for an erasure cannot approve it".into())
+                Effect::Void("whoever gave an order cannot approve it".into())
             }
             Some(_) => {
-                let found = self.asked.remove(&asked).expect("it was just found");
-                if approved { self.erase(found.records) } else { Effect::None }
+                let Asked { actor, reason, recorded_at, order } = self.asked.remove(&asked).expect("it was just found");
+                if !approved {
+                    return Effect::None;
+                }
+                self.order(asked, recorded_at, Control { actor, reason, order })
             }
         }
+    }
+
+    /// Of several processes that claim a term, the first in the stream has it.
+    fn write_cuts(&mut self, index: Index, term: u64, process: [u8; 16]) -> Effect {
+        let next = self.writer.map_or(1, |writer| writer.term + 1);
+        if term != next {
+            return Effect::Void(format!("the next term of who writes cuts is {next}"));
+        }
+        let process = (process != [0; 16]).then_some(process);
+        self.writer = Some(CutWriter { term, process, index });
+        Effect::None
     }
 
     fn cut(&mut self, at: Timestamp, ends: Positions) -> Effect {

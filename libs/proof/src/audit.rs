@@ -122,6 +122,11 @@ impl<L: FnMut(u64) -> Option<Hash>> PartitionAudit<L> {
         Self { head, leaf, frontier: Frontier::default(), found: 0, first: None }
     }
 
+    /// Whether nothing was taken yet.
+    pub fn is_empty(&self) -> bool {
+        self.found == 0
+    }
+
     /// Takes the next entry, from index 0 on.
     pub fn push(&mut self, entry: &[u8]) {
         let index = self.found;

@@ -17,8 +17,10 @@ use sha2::{Digest as _, Sha256};
 use crate::report::{Failure, Place, Problem};
 use crate::section::Section;
 
-/// The format that this program reads and writes.
+/// The format of a bundle that opens no body.
 pub const FORMAT: &str = "hub.proof/v1";
+/// The format of one that does: who knows the first alone says that it is another, and not that a line was changed.
+pub const FORMAT_WITH_BODIES: &str = "hub.proof/v2";
 
 /// A bundle's sections.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -45,7 +47,7 @@ impl Bundle {
     pub fn encode(&self) -> Vec<u8> {
         let lines: Vec<_> = self.sections.iter().map(Section::to_line).collect();
         let sections = lines.iter().map(|line| hex_of_sha256(line.as_bytes())).collect();
-        let manifest = Manifest { format: FORMAT.into(), sections };
+        let manifest = Manifest { format: format_of(self.sections.iter()).into(), sections };
         let manifest = serde_json::to_string(&manifest).expect("a manifest has string keys and no maps");
         let mut out = manifest + "\n";
         lines.iter().for_each(|line| {
@@ -66,6 +68,11 @@ impl Bundle {
         }
         Err(failures)
     }
+}
+
+/// A format has one spelling: the name of the later one is kept for what needs it.
+fn format_of<'s>(mut sections: impl Iterator<Item = &'s Section>) -> &'static str {
+    if sections.any(|section| matches!(section, Section::Body { .. })) { FORMAT_WITH_BODIES } else { FORMAT }
 }
 
 pub(crate) fn parse(bytes: &[u8]) -> Parsed {
@@ -97,6 +104,8 @@ pub(crate) fn parse(bytes: &[u8]) -> Parsed {
     if present < named || !tail.is_empty() {
         let at = Place { line: present + 2, section: "section".into(), field: "line" };
         failures.push(Failure { at, problem: Problem::Torn { present, named: Some(named) } });
+    } else if failures.is_empty() && manifest.format != format_of(sections.iter().map(|(_, section)| section)) {
+        failures.push(Failure { at: Place::manifest(), problem: Problem::Manifest });
     }
     Parsed { sections, failures }
 }
@@ -106,7 +115,8 @@ fn read_manifest(line: &[u8]) -> Option<Manifest> {
     let manifest: Manifest = serde_json::from_slice(line).ok()?;
     let canonical = serde_json::to_vec(&manifest).ok()? == line;
     let is_hash = |h: &String| h.len() == 64 && h.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
-    (canonical && manifest.format == FORMAT && manifest.sections.iter().all(is_hash)).then_some(manifest)
+    let known = [FORMAT, FORMAT_WITH_BODIES].contains(&manifest.format.as_str());
+    (canonical && known && manifest.sections.iter().all(is_hash)).then_some(manifest)
 }
 
 fn read_section(line: &[u8]) -> Option<Section> {

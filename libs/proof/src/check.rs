@@ -13,7 +13,7 @@ use crate::bundle::{Parsed, parse};
 use crate::report::{
     AnswerShown, EntryShown, Failure, Grown, HeadShown, Outcome, Place, Problem, Rejected, Report, Standing, Unproven,
 };
-use crate::section::{Hash32, Section, hashes};
+use crate::section::{Blob, Hash32, Section, hashes};
 
 /// Whom and what the one who checks trusts.
 #[derive(Debug, Clone, Copy)]
@@ -53,6 +53,7 @@ struct Checker<'a> {
     heads: BTreeMap<(u64, Stream, Partition), Option<Head>>,
     grown: Vec<Grown>,
     entries: BTreeMap<Position, Option<entries::Proven>>,
+    bodies: BTreeMap<Position, Blob>,
     answers: Vec<AnswerShown>,
 }
 
@@ -69,6 +70,7 @@ impl<'a> Checker<'a> {
             heads: BTreeMap::new(),
             grown: Vec::new(),
             entries: BTreeMap::new(),
+            bodies: BTreeMap::new(),
             answers: Vec::new(),
         }
     }
@@ -112,6 +114,7 @@ impl<'a> Checker<'a> {
             Section::Entry { position, bytes, hash, inclusion, receipt } => {
                 self.entry(&checkpoint.origin, position, (bytes, hash), inclusion, receipt);
             }
+            Section::Body { position, secret } => self.body(position, secret),
             Section::Answer { position, access, key, bytes } => self.answer(position, access, key, bytes),
         }
     }
@@ -162,7 +165,10 @@ impl<'a> Checker<'a> {
             self.failures.sort_by_key(|f| f.at.line);
             return Err(Rejected { failures: self.failures });
         };
-        let entries: Vec<_> = self.entries.into_values().flatten().map(|proven| proven.shown).collect();
+        let mut bodies = self.bodies;
+        let shown =
+            |proven: entries::Proven| EntryShown { body: bodies.remove(&proven.shown.position), ..proven.shown };
+        let entries: Vec<_> = self.entries.into_values().flatten().map(shown).collect();
         let unproven = unproven(&cosigned, &entries, &self.answers);
         let head = |((tick, stream, partition), head): ((u64, Stream, Partition), Option<Head>)| {
             Some(HeadShown { tick, stream, partition, size: head?.size })
@@ -191,6 +197,8 @@ fn unproven(cosigned: &[Cosigned], entries: &[EntryShown], answers: &[AnswerShow
     let records = answers.iter().flat_map(|a| &a.records);
     let bare: BTreeSet<_> = records.filter(|(_, entries)| *entries == 0).map(|(record, _)| *record).collect();
     out.extend(bare.into_iter().map(Unproven::RecordWithoutEntry));
+    let sealed = |e: &&EntryShown| e.body.is_none() && e.disclosed.as_ref().is_some_and(|d| d.encrypted);
+    out.extend(entries.iter().filter(sealed).map(|e| Unproven::Sealed(e.position)));
     if !entries.is_empty() {
         out.push(Unproven::Completeness);
     }

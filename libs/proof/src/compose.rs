@@ -43,6 +43,7 @@ pub struct Draft<F> {
     older: Vec<String>,
     growth: Vec<(u64, Stream, Partition)>,
     entries: BTreeMap<Position, Content>,
+    bodies: BTreeMap<Position, Hash32>,
     answers: Vec<Section>,
     tile: F,
 }
@@ -69,6 +70,7 @@ impl<E, F: FnMut(TreeOf, Tile) -> Result<Vec<u8>, E>> Draft<F> {
             older: Vec::new(),
             growth: Vec::new(),
             entries: BTreeMap::new(),
+            bodies: BTreeMap::new(),
             answers: Vec::new(),
             tile,
         })
@@ -96,6 +98,11 @@ impl<E, F: FnMut(TreeOf, Tile) -> Result<Vec<u8>, E>> Draft<F> {
     pub fn entry(&mut self, position: Position, bytes: Vec<u8>) {
         let content = self.entries.entry(position).or_default();
         (content.bytes, content.hash) = (Some(Blob(bytes)), None);
+    }
+
+    /// Opens the encrypted body of an entry that is disclosed, by the secret of this one body.
+    pub fn body(&mut self, position: Position, secret: [u8; 32]) {
+        self.bodies.insert(position, Hash32(secret));
     }
 
     /// Shows that an entry with this hash is there, without disclosing it.
@@ -135,7 +142,9 @@ impl<E, F: FnMut(TreeOf, Tile) -> Result<Vec<u8>, E>> Draft<F> {
             let text = head.checkpoint(&self.checkpoint.origin).to_text();
             sections.push(Section::Head { tick: index, text, path: path(proof) });
         }
-        sections.extend(growth.into_iter().chain(entries).chain(self.answers));
+        let body = |(position, secret): (Position, _)| Section::Body { position: position.to_string(), secret };
+        let bodies = self.bodies.into_iter().map(body);
+        sections.extend(growth.into_iter().chain(entries).chain(bodies).chain(self.answers));
         Ok(Bundle { sections }.encode())
     }
 

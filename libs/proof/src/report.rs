@@ -76,6 +76,8 @@ pub struct EntryShown {
     pub standing: Standing,
     /// What is read of it, when it is disclosed.
     pub disclosed: Option<Disclosed>,
+    /// What its encrypted body holds, when the bundle opens it: a change's envelope.
+    pub body: Option<crate::section::Blob>,
 }
 
 /// The readable part of an entry.
@@ -89,6 +91,8 @@ pub struct Disclosed {
     pub record: record::Pseudonym,
     /// The record's version; 0 where there is no record.
     pub version: u64,
+    /// The contract that its body is read by.
+    pub contract: record::ContractId,
     /// From when it holds.
     pub effective_at: Timestamp,
     /// When the hub took it.
@@ -149,6 +153,8 @@ pub enum Unproven {
     Uncovered(Position),
     /// A record that an answer was based on has no entry in the bundle.
     RecordWithoutEntry(record::Pseudonym),
+    /// What an entry's body says: it is encrypted, and the bundle does not open it.
+    Sealed(Position),
     /// That a record has no other entries than those shown.
     Completeness,
     /// That an answer's values follow from its entries: a replay shows that.
@@ -165,6 +171,12 @@ impl fmt::Display for Unproven {
             }
             Self::Uncovered(at) => {
                 write!(f, "that {at} is in the log: the checkpoint ends before it, the hub's receipt promises it")
+            }
+            Self::Sealed(at) => {
+                write!(
+                    f,
+                    "what {at} says: its body is encrypted, and the bundle does not open it ('hub audit prove --reveal')"
+                )
             }
             Self::RecordWithoutEntry(record) => write!(f, "what record {record} said: no entry of it is in the bundle"),
             Self::Completeness => {
@@ -239,7 +251,9 @@ impl fmt::Display for Place {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Problem {
     /// The first line is no manifest of this format.
-    #[error("not a manifest of format hub.proof/v1 in its canonical spelling")]
+    #[error(
+        "not a manifest of format hub.proof/v1, or of hub.proof/v2 where bodies are opened, in its canonical spelling"
+    )]
     Manifest,
     /// The file ends before everything that the manifest names.
     #[error("the file was cut short after {present} sections: get it again")]
@@ -315,6 +329,9 @@ pub enum Problem {
     /// An entry's body is not what its header says.
     #[error("the stored body has another hash than the header says")]
     Body,
+    /// The secret does not open the entry's body.
+    #[error("the secret does not open the entry's body: {0}")]
+    Secret(record::entry::BodyError),
     /// The entry is of another stream than its position.
     #[error("the entry is of another stream than its position")]
     Stream,

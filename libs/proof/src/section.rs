@@ -66,6 +66,13 @@ pub enum Section {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         receipt: Option<Blob>,
     },
+    /// The secret that opens the encrypted body of an entry of this bundle, and no other body.
+    Body {
+        /// Position of the entry.
+        position: String,
+        /// The body's secret.
+        secret: Hash32,
+    },
     /// What the hub answered, by an access entry of this bundle.
     Answer {
         /// Position of the access entry.
@@ -105,6 +112,7 @@ impl Section {
             }
             Self::Growth { partition, from, to, .. } => format!("growth {partition} from tick {from} to {to}"),
             Self::Entry { position, .. } => format!("entry {position}"),
+            Self::Body { position, .. } => format!("body {position}"),
             Self::Answer { access, .. } => format!("answer {access}"),
         }
     }
@@ -118,7 +126,8 @@ impl Section {
             Self::Head { .. } => 3,
             Self::Growth { .. } => 4,
             Self::Entry { .. } => 5,
-            Self::Answer { .. } => 6,
+            Self::Body { .. } => 6,
+            Self::Answer { .. } => 7,
         }
     }
 
@@ -128,8 +137,8 @@ impl Section {
     }
 }
 
-/// 32 bytes, as base64.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// 32 bytes, as base64. The debug form does not show them: they may be a secret.
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Hash32(pub Hash);
 
 /// Bytes, as base64. The debug form does not show them: they may be personal data.
@@ -139,6 +148,12 @@ pub struct Blob(pub Vec<u8>);
 impl std::fmt::Debug for Blob {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "Blob({} bytes)", self.0.len())
+    }
+}
+
+impl std::fmt::Debug for Hash32 {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Hash32(..)")
     }
 }
 

@@ -2,7 +2,7 @@
 
 use crate::codec::{DecodeError, Reader, Writer};
 use crate::ids::{MentionId, Pseudonym, RegisterEpoch, RegisterName, Timestamp};
-use crate::position::{Index, Positions};
+use crate::position::{Index, Partition, Positions};
 
 const CONTROL_VERSION: u8 = 1;
 
@@ -101,10 +101,10 @@ pub enum Order {
         /// What was decided.
         verdict: Verdict,
     },
-    /// A record is erased: the fold ignores it at every cut, and its key is destroyed.
+    /// Records are erased: the fold ignores them at every cut, and their keys are destroyed.
     Erasure {
-        /// The record.
-        record: Pseudonym,
+        /// The records.
+        records: Vec<Pseudonym>,
     },
     /// Another linkage model serves from here on: one that an earlier entry brought.
     ModelSwitch {
@@ -126,18 +126,66 @@ pub enum Order {
         /// The wrapping key's id.
         wrapping: [u8; 16],
     },
-    /// Records are to be erased, when a second person approves.
-    ErasureAsked {
-        /// The records.
-        records: Vec<Pseudonym>,
+    /// Another key signs receipts and checkpoints from here on, or will.
+    SigningKey {
+        /// The verifier key that signs until then.
+        former: String,
+        /// The other one's.
+        next: String,
+        /// Whether it signs from here on; otherwise it is announced, and replaces one that was announced before.
+        serves: bool,
     },
-    /// What was asked for by an earlier [`Order::ErasureAsked`] is done, or not. Approval by whoever asked is void.
-    ErasureDecided {
+    /// An order that counts when a second person approves it.
+    Asked {
+        /// The order. One that asks, decides or is the hub's own is void.
+        order: Box<Order>,
+    },
+    /// What an earlier [`Order::Asked`] holds counts from here on, or never. Approval by whoever asked is void.
+    Decided {
         /// Index of that entry in the control stream.
         asked: Index,
-        /// Whether the records are erased.
+        /// Whether it counts.
         approved: bool,
     },
+    /// A process writes cuts from here on, in place of the one before; void unless its term is the next one. It saves work
+    /// only: cuts are safe whoever writes them, because one that goes backwards is void.
+    Writer {
+        /// From 1, one more each time.
+        term: u64,
+        /// The process, by the number that it drew at its start; zeros: the one before has stopped, and nobody follows it yet.
+        process: [u8; 16],
+    },
+    /// What becomes of a change that the fold cannot apply, and with it of what its record said later.
+    Quarantine {
+        /// The record; where the entry's header cannot be read, the name that the quarantine gave it.
+        record: Pseudonym,
+        /// Partition of the change stream.
+        partition: Partition,
+        /// Index of the entry there.
+        index: Index,
+        /// What becomes of it.
+        step: QuarantineStep,
+    },
+}
+
+/// What becomes of a change that the fold cannot apply.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[repr(u8)]
+pub enum QuarantineStep {
+    /// It is tried once more, after what was wrong around it was mended.
+    Retry = 1,
+    /// It is without effect for good, and what its record said later counts.
+    Drop = 2,
+}
+
+impl QuarantineStep {
+    /// The name, as commands write it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Retry => "retry",
+            Self::Drop => "drop",
+        }
+    }
 }
 
 /// A step of a register's re-statement.
@@ -189,6 +237,14 @@ impl Control {
         Self { actor: "hub".into(), reason: String::new(), order }
     }
 
+    /// What it orders, also when a second person has yet to approve it.
+    pub fn subject(&self) -> &Order {
+        match &self.order {
+            Order::Asked { order } => order,
+            order => order,
+        }
+    }
+
     /// The canonical encoding.
     pub fn encode(&self) -> Vec<u8> {
         let mut w = Writer::with_capacity(256);
@@ -230,8 +286,11 @@ impl Order {
             Self::ModelSwitch { .. } => "model_switch",
             Self::ViewsReplaced { .. } => "views_replaced",
             Self::Keys { .. } => "keys",
-            Self::ErasureAsked { .. } => "erasure_asked",
-            Self::ErasureDecided { .. } => "erasure_decided",
+            Self::SigningKey { .. } => "signing_key",
+            Self::Asked { .. } => "asked",
+            Self::Decided { .. } => "decided",
+            Self::Writer { .. } => "writer",
+            Self::Quarantine { .. } => "quarantine",
         }
     }
 
@@ -275,9 +334,15 @@ impl Order {
             Self::Decision { a, b, verdict } => {
                 w.u8(11).raw(&a.0).raw(&b.0).u8(*verdict as u8);
             }
-            Self::Erasure { record } => {
-                w.u8(12).raw(&record.0);
-            }
+            Self::Erasure { records } => match records.as_slice() {
+                [record] => {
+                    w.u8(12).raw(&record.0);
+                }
+                records => {
+                    w.u8(15);
+                    pseudonyms(records, w);
+                }
+            },
             Self::ModelSwitch { epoch } => {
                 w.u8(13).u32(*epoch);
             }
@@ -287,14 +352,28 @@ impl Order {
             Self::Keys { ring, wrapping } => {
                 w.u8(32).raw(ring).raw(wrapping);
             }
-            Self::ErasureAsked { records } => {
-                w.u8(33).varint(records.len() as u64);
-                records.iter().for_each(|record| {
-                    w.raw(&record.0);
-                });
+            Self::SigningKey { former, next, serves } => {
+                w.u8(35).text(former).text(next).u8(u8::from(*serves));
             }
-            Self::ErasureDecided { asked, approved } => {
+            // Erasures could be asked for before other orders could, and keep their form.
+            Self::Asked { order } => match order.as_ref() {
+                Self::Erasure { records } => {
+                    w.u8(33);
+                    pseudonyms(records, w);
+                }
+                order => {
+                    w.u8(16);
+                    order.encode(w);
+                }
+            },
+            Self::Decided { asked, approved } => {
                 w.u8(34).u64(asked.0).u8(u8::from(*approved));
+            }
+            Self::Writer { term, process } => {
+                w.u8(48).u64(*term).raw(process);
+            }
+            Self::Quarantine { record, partition, index, step } => {
+                w.u8(49).raw(&record.0).u16(partition.0).u64(index.0).u8(*step as u8);
             }
         }
     }
@@ -302,6 +381,28 @@ impl Order {
     fn decode(r: &mut Reader<'_>) -> Result<Self, DecodeError> {
         let at = r.at();
         Ok(match r.u8()? {
+            16 => {
+                let inner = r.at();
+                match Self::decode_plain(r)? {
+                    Self::Asked { .. } => {
+                        return Err(DecodeError::Invalid { at: inner, what: "order that is asked for" });
+                    }
+                    order => Self::Asked { order: Box::new(order) },
+                }
+            }
+            number => Self::decode_numbered(number, at, r)?,
+        })
+    }
+
+    /// An order that is not asked for in general: nothing nests deeper.
+    fn decode_plain(r: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        let at = r.at();
+        let number = r.u8()?;
+        Self::decode_numbered(number, at, r)
+    }
+
+    fn decode_numbered(number: u8, at: usize, r: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        Ok(match number {
             1 => Self::LogOpened { commitment: r.array()?, partitions: r.u16()? },
             2 => Self::Cut { at: Timestamp(r.i64()?), ends: Positions::decode(r)? },
             3 => Self::Kinds { descriptors: r.bytes()?.to_vec() },
@@ -327,18 +428,35 @@ impl Order {
                 cut: Positions::decode(r)?,
             },
             11 => Self::Decision { a: MentionId(r.array()?), b: MentionId(r.array()?), verdict: verdict(r)? },
-            12 => Self::Erasure { record: Pseudonym(r.array()?) },
+            12 => Self::Erasure { records: vec![Pseudonym(r.array()?)] },
             13 => Self::ModelSwitch { epoch: r.u32()? },
             14 => Self::ViewsReplaced { before: r.array()?, after: r.array()? },
+            15 => Self::Erasure { records: read_pseudonyms(r)? },
             32 => Self::Keys { ring: r.array()?, wrapping: r.array()? },
-            33 => {
-                let records = (0..r.count(16)?).map(|_| r.array().map(Pseudonym));
-                Self::ErasureAsked { records: records.collect::<Result<_, _>>()? }
-            }
-            34 => Self::ErasureDecided { asked: Index(r.u64()?), approved: flag(r)? },
+            33 => Self::Asked { order: Box::new(Self::Erasure { records: read_pseudonyms(r)? }) },
+            34 => Self::Decided { asked: Index(r.u64()?), approved: flag(r)? },
+            35 => Self::SigningKey { former: r.text()?.to_owned(), next: r.text()?.to_owned(), serves: flag(r)? },
+            48 => Self::Writer { term: r.u64()?, process: r.array()? },
+            49 => Self::Quarantine {
+                record: Pseudonym(r.array()?),
+                partition: Partition(r.u16()?),
+                index: Index(r.u64()?),
+                step: quarantine_step(r)?,
+            },
             _ => return Err(DecodeError::Invalid { at, what: "control order" }),
         })
     }
+}
+
+fn pseudonyms(records: &[Pseudonym], w: &mut Writer) {
+    w.varint(records.len() as u64);
+    records.iter().for_each(|record| {
+        w.raw(&record.0);
+    });
+}
+
+fn read_pseudonyms(r: &mut Reader<'_>) -> Result<Vec<Pseudonym>, DecodeError> {
+    (0..r.count(16)?).map(|_| r.array().map(Pseudonym)).collect()
 }
 
 fn flag(r: &mut Reader<'_>) -> Result<bool, DecodeError> {
@@ -357,6 +475,15 @@ fn step(r: &mut Reader<'_>) -> Result<EpochStep, DecodeError> {
         2 => Ok(EpochStep::Committed),
         3 => Ok(EpochStep::Aborted),
         _ => Err(DecodeError::Invalid { at, what: "epoch step" }),
+    }
+}
+
+fn quarantine_step(r: &mut Reader<'_>) -> Result<QuarantineStep, DecodeError> {
+    let at = r.at();
+    match r.u8()? {
+        1 => Ok(QuarantineStep::Retry),
+        2 => Ok(QuarantineStep::Drop),
+        _ => Err(DecodeError::Invalid { at, what: "quarantine step" }),
     }
 }
 

@@ -1,7 +1,7 @@
 //! The bytes that are kept for ever, pinned. A change here is a new format version, never an edit of these values.
 
 use record::access::{Access, AccessBatch, Action, Decision};
-use record::control::{Control, EpochStep, Order, Verdict};
+use record::control::{Control, EpochStep, Order, QuarantineStep, Verdict};
 use record::digest::{EdgeState, HeadVersion, LtHash, Row};
 use record::envelope::{Refusal, RefusalClosed, RefusalReason, TraceContext};
 use record::*;
@@ -99,7 +99,7 @@ fn controls() -> Vec<Order> {
             cut: positions(),
         },
         Order::Decision { a: MentionId([1; 16]), b: MentionId([2; 16]), verdict: Verdict::Cannot },
-        Order::Erasure { record: Pseudonym([6; 16]) },
+        Order::Erasure { records: vec![Pseudonym([6; 16])] },
     ]
 }
 
@@ -187,18 +187,42 @@ fn control_entries_are_pinned() {
 }
 
 #[test]
+fn control_entries_of_several_processes_and_the_quarantine_are_pinned() {
+    let quarantine =
+        |step| Order::Quarantine { record: Pseudonym([3; 16]), partition: Partition(5), index: Index(6), step };
+    let orders = [
+        Order::Writer { term: 2, process: [1; 16] },
+        quarantine(QuarantineStep::Retry),
+        quarantine(QuarantineStep::Drop),
+    ];
+    let expected = [
+        "30 0200000000000000 01010101010101010101010101010101",
+        "31 03030303030303030303030303030303 0500 0600000000000000 01",
+        "31 03030303030303030303030303030303 0500 0600000000000000 02",
+    ];
+    for (order, expected) in orders.into_iter().zip(expected) {
+        let control = Control { actor: "ops".into(), reason: "test".into(), order };
+        let bytes = control.encode();
+        assert_eq!(hex(&bytes[10..]), expected.replace(' ', ""));
+        assert_eq!(Control::decode(&bytes), Ok(control));
+    }
+}
+
+#[test]
 fn control_entries_about_keys_are_pinned() {
     let orders = [
         Order::Keys { ring: [1; 16], wrapping: [2; 16] },
-        Order::ErasureAsked { records: vec![Pseudonym([3; 16]), Pseudonym([4; 16])] },
-        Order::ErasureDecided { asked: Index(7), approved: true },
-        Order::ErasureDecided { asked: Index(7), approved: false },
+        Order::Asked { order: Box::new(Order::Erasure { records: vec![Pseudonym([3; 16]), Pseudonym([4; 16])] }) },
+        Order::Decided { asked: Index(7), approved: true },
+        Order::Decided { asked: Index(7), approved: false },
+        Order::SigningKey { former: "a+1".into(), next: "a+2".into(), serves: true },
     ];
     let expected = [
         "2001010101010101010101010101010101020202020202020202020202020202 02",
         "210203030303030303030303030303030303040404040404040404040404040404 04",
         "22070000000000000001",
         "22070000000000000000",
+        "2303612b31 03612b32 01",
     ];
     for (order, expected) in orders.into_iter().zip(expected) {
         let control = Control { actor: "ops".into(), reason: "test".into(), order };

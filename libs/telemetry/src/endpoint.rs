@@ -18,12 +18,14 @@ pub struct Readiness(Arc<RwLock<Told>>);
 #[derive(Debug)]
 struct Told {
     obstacle: Option<&'static str>,
+    /// How far it is with what it is not ready because of.
+    progress: Option<String>,
     fault: Option<&'static str>,
 }
 
 impl Readiness {
     pub(crate) fn new() -> Self {
-        Self(Arc::new(RwLock::new(Told { obstacle: Some("starting"), fault: None })))
+        Self(Arc::new(RwLock::new(Told { obstacle: Some("starting"), progress: None, fault: None })))
     }
 
     /// Requests can be served.
@@ -34,6 +36,11 @@ impl Readiness {
     /// Requests cannot be served, because of `reason`, such as `catching up` or `stopping`.
     pub fn not_ready(&self, reason: &'static str) {
         self.set(Some(reason));
+    }
+
+    /// How far the hub is with what it is not ready because of; forgotten with the reason.
+    pub fn progress(&self, progress: String) {
+        self.0.write().expect("no holder of this lock can panic").progress = Some(progress);
     }
 
     /// Why requests cannot be served; `None` when they can.
@@ -48,13 +55,17 @@ impl Readiness {
     }
 
     fn set(&self, obstacle: Option<&'static str>) {
-        self.0.write().expect("no holder of this lock can panic").obstacle = obstacle;
+        let mut told = self.0.write().expect("no holder of this lock can panic");
+        (told.obstacle, told.progress) = (obstacle, None);
     }
 
     fn told(&self) -> (bool, String) {
         let state = self.0.read().expect("no holder of this lock can panic");
         match (state.obstacle, state.fault) {
-            (Some(reason), _) => (false, format!("not ready: {reason}\n")),
+            (Some(reason), _) => {
+                let progress = state.progress.as_ref().map_or_else(String::new, |progress| format!(": {progress}"));
+                (false, format!("not ready: {reason}{progress}\n"))
+            }
             (None, Some(fault)) => (true, format!("ready, but {fault}\n")),
             (None, None) => (true, "ready\n".to_owned()),
         }

@@ -89,6 +89,13 @@ pub(crate) const FOLD_BEHIND: Instrument = instrument(
     "Entries that are durable in the log and not in the views yet",
     &[],
 );
+pub(crate) const FOLD_QUARANTINED: Instrument = instrument(
+    "hub.fold.quarantined",
+    InstrumentKind::Gauge,
+    "{record}",
+    "Records that are parked because a change of theirs cannot be applied",
+    &[],
+);
 pub(crate) const QUERIES: Instrument = instrument(
     "hub.query.requests",
     InstrumentKind::Counter,
@@ -130,7 +137,7 @@ pub(crate) const LEDGER_SIGNED: Instrument = instrument(
 );
 
 /// All instruments of the hub.
-pub const INSTRUMENTS: [Instrument; 16] = [
+pub const INSTRUMENTS: [Instrument; 17] = [
     CHANGES,
     BATCH_LATENCY,
     APPEND_LATENCY,
@@ -140,6 +147,7 @@ pub const INSTRUMENTS: [Instrument; 16] = [
     FOLD_LAG,
     FOLD_BATCH,
     FOLD_BEHIND,
+    FOLD_QUARANTINED,
     QUERIES,
     QUERY_LATENCY,
     ACCESS_ENTRIES,

@@ -53,6 +53,8 @@ pub enum Action {
     ListReviews,
     /// Subjects that change.
     Watch,
+    /// What the hub has of a register, and what is wrong with it.
+    Standing,
     /// The four measures of a register.
     GetQuality,
     /// How far the hub is.
@@ -60,7 +62,7 @@ pub enum Action {
 }
 
 impl Action {
-    const ALL: [(Self, &'static str); 9] = [
+    const ALL: [(Self, &'static str); 10] = [
         (Self::GetSubject, "get_subject"),
         (Self::CheckProcedure, "check_procedure"),
         (Self::Search, "search"),
@@ -68,6 +70,7 @@ impl Action {
         (Self::ExplainLink, "explain_link"),
         (Self::ListReviews, "list_reviews"),
         (Self::Watch, "watch"),
+        (Self::Standing, "standing"),
         (Self::GetQuality, "get_quality"),
         (Self::GetStatus, "get_status"),
     ];
@@ -165,6 +168,7 @@ impl Metrics {
             lag: table::FOLD_LAG.histogram(meter).bind(&[]),
             batch: table::FOLD_BATCH.histogram(meter).bind(&[]),
             behind: table::FOLD_BEHIND.gauge(meter).bind(&[]),
+            quarantined: table::FOLD_QUARANTINED.gauge(meter).bind(&[]),
         }
     }
 
@@ -234,6 +238,7 @@ pub struct FoldMetrics {
     lag: BoundHistogram<f64>,
     batch: BoundHistogram<f64>,
     behind: BoundGauge<u64>,
+    quarantined: BoundGauge<u64>,
 }
 
 impl FoldMetrics {
@@ -247,6 +252,11 @@ impl FoldMetrics {
     /// Age of the oldest change of a batch when the views show it.
     pub fn lag(&self, age: Duration) {
         self.lag.record(age.as_secs_f64());
+    }
+
+    /// Records that are parked.
+    pub fn quarantined(&self, records: u64) {
+        self.quarantined.record(records);
     }
 
     /// Entries that are durable and not folded.

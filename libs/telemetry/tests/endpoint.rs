@@ -40,6 +40,7 @@ fn record_everything(metrics: &telemetry::Metrics) {
     fold.batch(98, 1, took);
     fold.lag(took);
     fold.behind(7);
+    fold.quarantined(1);
     let query = metrics.query();
     query.request(Action::GetSubject, Decision::Refused, took);
     query.access_entries(1);

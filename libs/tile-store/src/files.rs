@@ -80,7 +80,8 @@ impl Dirty {
     }
 }
 
-fn sync(path: &Path) -> Result<(), Error> {
+/// Waits until a file, or the names in a folder, are on the disk.
+pub(crate) fn sync(path: &Path) -> Result<(), Error> {
     File::open(path).and_then(|file| file.sync_all()).map_err(|source| Error::io(path, source))
 }
 
@@ -112,6 +113,7 @@ pub(crate) fn names(dir: &Path) -> Result<Vec<String>, Error> {
     Ok(out)
 }
 
-fn beside(path: &Path) -> PathBuf {
+/// The draft of a file that is to be replaced.
+pub(crate) fn beside(path: &Path) -> PathBuf {
     path.with_extension("new")
 }

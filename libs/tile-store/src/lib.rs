@@ -40,4 +40,4 @@ pub use follower::Follower;
 pub use signed::{Signatures, Signed};
 pub use state::State;
 pub use store::{Published, TileStore};
-pub use verify::verify_tree;
+pub use verify::{Inspection, inspect, verify_tree};

@@ -9,11 +9,16 @@
 //! sha256 <of everything before, 64 hexadecimal digits>
 //! ```
 
+use std::path::Path;
+
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use ledger::tick::tree_name;
 use ledger::{Checkpoint, EMPTY_ROOT, Hash, Head, Heads, Shape, Tick};
 use record::{Partition, Stream};
 use sha2::{Digest as _, Sha256};
+
+use crate::error::Error;
+use crate::files;
 
 const FIRST_LINE: &str = "hub.heads/v1";
 
@@ -64,6 +69,14 @@ impl State {
         }
         let sum = sum(&text);
         text + &sum
+    }
+
+    /// Reads the file of the ledger in `dir`.
+    pub(crate) fn read(dir: &Path, shape: Shape) -> Result<Self, Error> {
+        let path = dir.join("heads");
+        let text = String::from_utf8(files::read(&path)?).map_err(|_| Error::damaged(&path, "it is no text"))?;
+        let state = Self::parse(&text, shape);
+        state.ok_or_else(|| Error::damaged(&path, "it is not as it was written, or of another log"))
     }
 
     /// Parses the file's text for a log of that shape; `None` when it is not what [`State::to_text`] writes.

@@ -40,10 +40,15 @@ impl TileStore {
     /// # Errors
     /// [`Error::NotEmpty`], [`Error::Io`].
     pub fn create(dir: &Path, origin: &str, shape: Shape) -> Result<Self, Error> {
-        if !files::names(dir)?.is_empty() {
+        let draft = files::beside(Path::new("heads"));
+        // A creation that a crash cut short leaves nothing but its draft.
+        if files::names(dir)?.iter().any(|name| Path::new(name) != draft) {
             return Err(Error::NotEmpty { dir: dir.to_owned() });
         }
         std::fs::create_dir_all(dir).map_err(|source| Error::io(dir, source))?;
+        if let Some(above) = dir.parent().filter(|above| !above.as_os_str().is_empty()) {
+            files::sync(above)?;
+        }
         let state = State::empty(origin, shape);
         files::replace_durably(&dir.join("heads"), state.to_text().as_bytes())?;
         let partitions = shape.partitions().map(|(s, p)| TreeFiles::new(dir.join(tree_name(s, p)))).collect();
@@ -56,10 +61,7 @@ impl TileStore {
     /// # Errors
     /// [`Error::Damaged`], [`Error::Io`].
     pub fn open(dir: &Path, shape: Shape) -> Result<Self, Error> {
-        let path = dir.join("heads");
-        let text = String::from_utf8(files::read(&path)?).map_err(|_| Error::damaged(&path, "it is no text"))?;
-        let state = State::parse(&text, shape);
-        let state = state.ok_or_else(|| Error::damaged(&path, "it is not as it was written, or of another log"))?;
+        let state = State::read(dir, shape)?;
         let tree = |head: &ledger::Head| {
             TreeFiles::open(dir.join(tree_name(head.stream, head.partition)), head.size, &head.root)
         };
@@ -188,9 +190,10 @@ impl TileStore {
         self.write_signed(Signatures::Witnesses, signed)
     }
 
+    /// Durably: the next start reads what was signed last, and a power loss must leave the former or this one.
     fn write_signed(&self, by: Signatures, signed: &Signed) -> Result<(), Error> {
-        files::replace(&self.dir.join(by.file()), signed.to_text().as_bytes())?;
-        files::replace(&self.dir.join(Resource::Checkpoint.to_string()), signed.note.as_bytes())
+        files::replace_durably(&self.dir.join(by.file()), signed.to_text().as_bytes())?;
+        files::replace_durably(&self.dir.join(Resource::Checkpoint.to_string()), signed.note.as_bytes())
     }
 
     /// The last state with such signatures; `None` when there was none. Needs no store: any process may make proofs.

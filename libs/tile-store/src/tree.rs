@@ -1,6 +1,6 @@
 //! One tree's files: full tiles as they fill, partial ones when they are asked for.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use ledger::tile::{TILE_WIDTH, hashes_at};
@@ -23,6 +23,9 @@ pub(crate) struct TreeFiles {
     partial: BTreeSet<(u8, u64)>,
     /// The size of which partial tiles were written last.
     written: u64,
+    /// The partial tile of each level that was written last, or read when the tree was opened: its bytes are as its name says for ever. To
+    /// write it again would empty a durable file until the next flush.
+    edges: BTreeMap<u8, Tile>,
     /// What was written since the last commit.
     dirty: Dirty,
 }
@@ -37,13 +40,15 @@ impl TreeFiles {
             entries: Vec::new(),
             partial: BTreeSet::new(),
             written: 0,
+            edges: BTreeMap::new(),
             dirty: Dirty::default(),
         }
     }
 
     /// The tree as it was when `size` leaves with that root were durable. What lies beyond is removed.
     pub(crate) fn open(dir: PathBuf, size: u64, root: &Hash) -> Result<Self, Error> {
-        let mut tree = Self { size, written: size, ..Self::new(dir) };
+        let edges = Tile::partial(size).map(|tile| (tile.level, tile)).collect();
+        let mut tree = Self { size, written: size, edges, ..Self::new(dir) };
         for level in 0.. {
             if hashes_at(level, size) == 0 {
                 break;
@@ -153,6 +158,9 @@ impl TreeFiles {
             return Ok(());
         }
         for tile in Tile::partial(size) {
+            if self.edges.insert(tile.level, tile) == Some(tile) {
+                continue;
+            }
             self.partial.insert((tile.level, tile.index));
             let hashes = self.hashes(tile)?;
             self.write(Resource::Hashes(tile), &hashes)?;

@@ -2,13 +2,54 @@
 
 use std::path::Path;
 
+use ledger::tick::tree_name;
 use ledger::tile::{TILE_WIDTH, hashes_at};
 use ledger::tiled::subtree;
 use ledger::tree::Frontier;
-use ledger::{Hash, Resource, Tile, bundle, leaf_hash};
+use ledger::{Hash, Resource, Shape, Tile, bundle, leaf_hash};
 
 use crate::error::Error;
 use crate::files;
+use crate::signed::{Signatures, Signed};
+use crate::state::State;
+use crate::store::TileStore;
+
+/// What [`inspect`] found.
+#[derive(Debug)]
+pub struct Inspection {
+    /// The last durable state of every tree.
+    pub state: State,
+    /// The last publication, when there was one. Its signature is not verified here.
+    pub signed: Option<Signed>,
+    /// What is wrong, at most one fault per tree.
+    pub faults: Vec<Error>,
+}
+
+/// Reads all files of a ledger that no process writes to, without opening it or changing anything.
+///
+/// # Errors
+/// [`Error::Damaged`], [`Error::Io`]: the file `heads` cannot be read, so that nothing else can be judged.
+pub fn inspect(dir: &Path, shape: Shape) -> Result<Inspection, Error> {
+    let state = State::read(dir, shape)?;
+    let mut faults = Vec::new();
+    for head in state.heads.heads() {
+        let tree = dir.join(tree_name(head.stream, head.partition));
+        faults.extend(check(&tree, head.size, &head.root).err());
+    }
+    faults.extend(check(dir, state.size, &state.root).err());
+    let signed = TileStore::signed(dir, shape, Signatures::Log).unwrap_or_else(|fault| {
+        faults.push(fault);
+        None
+    });
+    Ok(Inspection { state, signed, faults })
+}
+
+fn check(dir: &Path, size: u64, root: &Hash) -> Result<(), Error> {
+    match verify_tree(dir, size, |_, _| {})? == *root {
+        true => Ok(()),
+        false => Err(Error::damaged(dir, "the tiles do not lead to the root in 'heads'")),
+    }
+}
 
 /// Computes a tree of `size` leaves anew from its entry bundles, compares every tile on the way, and returns the root.
 /// `entry` is called with each entry in order.

@@ -27,7 +27,7 @@ fn log(plan: &[u8]) -> Vec<(Position, Vec<u8>)> {
         match PLACES.get(usize::from(*what)) {
             Some((stream, partition)) => put(&mut ends, *stream, Partition(*partition), n.to_le_bytes().to_vec()),
             None if *what == 5 => {
-                let order = Order::Erasure { record: Pseudonym([n as u8; 16]) };
+                let order = Order::Erasure { records: vec![Pseudonym([n as u8; 16])] };
                 put(&mut ends, Stream::Control, Partition(0), control(order));
             }
             None => {
@@ -90,7 +90,7 @@ fn an_entry_that_was_left_out_is_noticed() {
     assert_eq!(follower.take(at(0), b"a").unwrap(), 0, "given again after a restart");
     assert!(matches!(follower.take(at(2), b"c"), Err(Error::Gap { found: 2, size: 1, .. })));
     follower.take(at(1), b"b").unwrap();
-    let unknown = [&control(Order::Erasure { record: Pseudonym([0; 16]) })[..4], &[0; 8]].concat();
+    let unknown = [&control(Order::Erasure { records: vec![Pseudonym([0; 16])] })[..4], &[0; 8]].concat();
     let place = Position { stream: Stream::Control, partition: Partition(0), index: Index(0) };
     assert!(matches!(follower.take(place, &unknown), Err(Error::Control { .. })));
 }

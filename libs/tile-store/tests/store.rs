@@ -168,6 +168,47 @@ fn a_failed_write_stops_the_store_until_it_is_opened_again() {
 }
 
 #[test]
+fn a_creation_that_was_cut_short_is_begun_again_and_what_is_not_ours_is_left_alone() {
+    let dir = tempfile::tempdir().unwrap();
+    fs::write(dir.path().join("heads.new"), b"half a st").unwrap();
+    assert!(!TileStore::exists(dir.path()));
+    drop(TileStore::create(dir.path(), ORIGIN, SHAPE).unwrap());
+    assert_eq!(TileStore::open(dir.path(), SHAPE).unwrap().ends().of(Stream::Change).total(), 0);
+    let other = tempfile::tempdir().unwrap();
+    for name in ["heads.new", "letters.txt"] {
+        fs::write(other.path().join(name), b"somebody's").unwrap();
+    }
+    assert!(matches!(TileStore::create(other.path(), ORIGIN, SHAPE), Err(Error::NotEmpty { .. })));
+    assert_eq!(fs::read(other.path().join("heads.new")).unwrap(), b"somebody's");
+}
+
+#[test]
+fn a_partial_file_that_is_durable_is_not_written_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut store = TileStore::create(dir.path(), ORIGIN, SHAPE).unwrap();
+    append(&mut store, CHANGE_0, 300);
+    tick_all(&mut store, 1);
+    store.publish(&key()).unwrap();
+    store.commit().unwrap();
+    let upper = dir.path().join("change/0/tile/1/000.p/1");
+    for (at, reopened) in [(2, false), (3, true)] {
+        let bytes = fs::read(&upper).unwrap();
+        if reopened {
+            drop(store);
+            store = TileStore::open(dir.path(), SHAPE).unwrap();
+        }
+        // What stands there now would be gone if it were written anew.
+        fs::write(&upper, b"as it was").unwrap();
+        append(&mut store, CHANGE_0, 10);
+        tick_all(&mut store, at);
+        store.publish(&key()).unwrap();
+        assert_eq!(fs::read(&upper).unwrap(), b"as it was");
+        fs::write(&upper, bytes).unwrap();
+        store.commit().unwrap();
+    }
+}
+
+#[test]
 fn partial_files_go_when_their_tile_is_full_and_durable() {
     let dir = tempfile::tempdir().unwrap();
     let mut store = TileStore::create(dir.path(), ORIGIN, SHAPE).unwrap();

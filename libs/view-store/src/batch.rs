@@ -99,9 +99,9 @@ impl Batch {
     }
 
     /// The writes in key order: neighbours in the store are written together.
-    pub(crate) fn into_writes(self) -> Vec<(StoredKey, Write)> {
-        let mut writes: Vec<_> = self.points.into_iter().chain(self.ranged).collect();
-        writes.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
+    pub(crate) fn writes(&self) -> Vec<(&StoredKey, &Write)> {
+        let mut writes: Vec<_> = self.points.iter().chain(&self.ranged).collect();
+        writes.sort_unstable_by_key(|(key, _)| *key);
         writes
     }
 }

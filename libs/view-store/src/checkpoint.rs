@@ -5,6 +5,7 @@
 //! they copied to their places. On open a complete side file is copied again (doing so twice changes nothing),
 //! and an incomplete one proves that no block was touched yet.
 
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{BufReader, BufWriter, Read, Write};
 use std::path::{Path, PathBuf};
@@ -63,6 +64,21 @@ fn copy(path: &Path, disks: &[&DenseDisk]) -> Result<(), Error> {
         disk.write_block(number, &image)?;
     }
     disks.iter().try_for_each(|disk| disk.sync())
+}
+
+/// Which blocks a checkpoint that was broken off will copy to their places when the store is opened: file number and block number.
+pub(crate) fn pending(dir: &Path) -> Result<BTreeSet<(u8, u64)>, Error> {
+    let path = dir.join(IMAGES_FILE);
+    let at_path = |source| Error::io(&path, source);
+    let Some(count) = complete_images(&path)? else { return Ok(BTreeSet::new()) };
+    let mut from = BufReader::with_capacity(1 << 16, File::open(&path).map_err(at_path)?);
+    let mut image = vec![0; IMAGE_HEAD_BYTES + BLOCK_BYTES];
+    let mut blocks = BTreeSet::new();
+    for _ in 0..count {
+        from.read_exact(&mut image).map_err(at_path)?;
+        blocks.insert((image[0], u64::from_le_bytes(image[1..IMAGE_HEAD_BYTES].try_into().expect("eight bytes"))));
+    }
+    Ok(blocks)
 }
 
 /// Number of images in the side file, when it is whole.

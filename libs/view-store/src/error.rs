@@ -54,6 +54,14 @@ pub enum Error {
         /// The store's own error.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
+    /// The machine went down while the store was open, and this kind flushes no disk. Discard the store and rebuild it from the log.
+    #[error("the machine has started again while the {kind} store in {} was open", .path.display())]
+    Unflushed {
+        /// The store's folder.
+        path: PathBuf,
+        /// Which store.
+        kind: StoreKind,
+    },
     /// A row number past the end of a dense file.
     #[error("row {number} does not exist in {}: it holds {len} rows", .path.display())]
     NoSuchRow {
@@ -84,12 +92,36 @@ pub enum Error {
     /// The thread that flushes or merges postings panicked.
     #[error("a thread that writes postings ended by a panic")]
     WorkerPanicked,
+    /// No store serves: it is being opened again. Ask again in a moment.
+    #[error("the store is being opened again; ask again in a moment")]
+    Closed,
     /// An earlier commit failed; what is in memory may no longer match the disk. Open the store again.
     #[error("an earlier write failed; the store must be opened again")]
     Poisoned,
 }
 
 impl Error {
+    /// Whether the disk, not what is kept on it, is at fault, as far as the system tells: opening the store again may mend it.
+    #[must_use]
+    pub const fn may_pass(&self) -> bool {
+        match self {
+            Self::DiskFull { .. }
+            | Self::Io { .. }
+            | Self::Store { .. }
+            | Self::SnapshotExpired
+            | Self::WorkerPanicked
+            | Self::Closed
+            | Self::Poisoned => true,
+            Self::DamagedBlock { .. }
+            | Self::DamagedFile { .. }
+            | Self::DamagedRow { .. }
+            | Self::Unflushed { .. }
+            | Self::NoSuchRow { .. }
+            | Self::TooManyRows { .. }
+            | Self::PostingsNotRestored { .. } => false,
+        }
+    }
+
     /// Classifies a system error on a file.
     pub(crate) fn io(path: &Path, source: io::Error) -> Self {
         let path = path.to_owned();

@@ -21,20 +21,25 @@
 //! 3. No run of postings is named before the store has on disk every node that the run knows.
 //! 4. Every 4 KiB block of a derived file carries a CRC32C; one that does not match is a typed error.
 //! 5. After a failed write the store is poisoned: nothing more is written until it is opened again.
-//! 6. Memory is bounded by [`Options`], not by the number of subjects; mapped runs are the system's page cache.
+//! 6. One batch may be on its way into the store while the next one is built ([`Txn::commit_ahead`]); readers see neither
+//!    before it is there whole.
+//! 7. A copy of a store ([`ViewStore::outgoing`], [`Incoming`]) is a store only once all of it is on disk.
+//! 8. Memory is bounded by [`Options`], not by the number of subjects; mapped runs are the system's page cache.
 //!
 //! # Deliberately absent
 //!
 //! What the rows mean (their codecs belong to the fold), history (a cache that the log can always rebuild), reading
 //! dense files or postings from query threads, more than one writer, and repair: a refused store is discarded and
-//! rebuilt.
+//! rebuilt. [`inspect`] reads the files of a store that nobody has open, and changes nothing.
 
 mod batch;
 mod block;
 mod checkpoint;
+mod copy;
 mod dense;
 mod directory;
 mod error;
+mod inspect;
 mod manifest;
 mod posting;
 mod row_cache;
@@ -45,8 +50,10 @@ mod view;
 mod work;
 
 pub use batch::{Batch, Durability};
+pub use copy::{CopyError, CopyHeader, Incoming, Outgoing};
 pub use dense::DenseTable;
 pub use error::Error;
+pub use inspect::{Inspection, inspect};
 pub use posting::{DeadNodes, Found};
 pub use store::{FjallSnapshot, FjallStore, Row, SledSnapshot, SledStore, Snapshot, Store, StoreKind};
 pub use table::{KEY_BYTES_MAX, KeyRange, Table};

@@ -91,7 +91,7 @@ impl Table {
     }
 
     /// The table with this number.
-    fn of_number(number: u8) -> Option<Self> {
+    pub(crate) fn of_number(number: u8) -> Option<Self> {
         Self::ALL.into_iter().find(|table| table.number() == number)
     }
 

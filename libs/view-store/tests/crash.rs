@@ -7,7 +7,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 use fixture::{EXPECT, batch, check, keys_of, resume, small};
-use view_store::{Durability, Options, StoreKind, ViewStore};
+use view_store::{Durability, OpenError, Options, StoreKind, ViewStore};
 
 const DIRECTORY: &str = "VIEW_STORE_CRASH_DIRECTORY";
 const KILLS: usize = 6;
@@ -34,6 +34,29 @@ fn killed_process_loses_no_synced_commit_on_sled() {
         "killed_process_loses_no_synced_commit_on_sled",
         &Options { durability: Durability::Synced, ..small(StoreKind::Sled) },
     );
+}
+
+/// Machines that start again have nothing of what sled was told to flush for sure: only those that were stopped in order before may go on.
+#[test]
+fn store_on_sled_that_was_open_when_the_machine_went_down_is_not_trusted() {
+    let test = "store_on_sled_that_was_open_when_the_machine_went_down_is_not_trusted";
+    let options = Options { durability: Durability::Synced, ..small(StoreKind::Sled) };
+    if let Some(dir) = std::env::var_os(DIRECTORY) {
+        commit_for_ever(Path::new(&dir), &options);
+    }
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let views = dir.path().join("views");
+    let mark = views.join("store/open-since-boot");
+    kill_after(test, &views, 3);
+    check(&mut resume(&views, StoreKind::Sled));
+    assert!(!mark.exists(), "it was closed in order");
+    check(&mut resume(&views, StoreKind::Sled));
+
+    kill_after(test, &views, 3);
+    std::fs::write(&mark, "another start of the machine").expect("the mark of a killed process is there");
+    let refused = ViewStore::open(&views, options, EXPECT).err().expect("it is not trusted");
+    assert!(matches!(refused, OpenError::Damaged { .. }), "{refused}");
+    assert!(refused.to_string().contains("the machine has started again"), "{refused}");
 }
 
 /// Runs this very test in a child process that commits until it is killed, some batches later each time.

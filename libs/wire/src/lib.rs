@@ -22,9 +22,16 @@ pub mod audit {
     tonic::include_proto!("hub.audit.v1");
 }
 
+/// Between processes of one hub: `hub.peer.v1`.
+pub mod peer {
+    tonic::include_proto!("hub.peer.v1");
+}
+
 mod answer;
+mod time;
 
 pub use answer::search_bytes;
+pub use time::timestamp;
 
 /// The API's `.proto` files: (path to import it by, text).
 pub fn protos() -> &'static [(&'static str, &'static str)] {

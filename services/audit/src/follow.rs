@@ -7,10 +7,11 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use event_log::{EventLog, ReadError, Reader, StreamSet};
 use ledger::tick::tree_name;
 use ledger::tile::TILE_WIDTH;
-use ledger::{Hash, Head, Shape, SigningKey, Tile, TreeOf, leaf_hash};
+use ledger::{Hash, Head, Shape, Signers, Tile, TreeOf, leaf_hash};
 use record::{EntryHash, Index, Position, Stream, Timestamp};
 use telemetry::LedgerMetrics;
 use tile_store::{Follower, Signatures, Signed, TileStore};
+use tokio::sync::watch;
 
 use crate::ledger_part::{LedgerOptions, StatusSender, covered_by_stream, update};
 use crate::witnesses::Asking;
@@ -23,6 +24,8 @@ const WAIT: Duration = Duration::from_millis(200);
 /// Between two reads while little comes: what publishers send together is taken together.
 const PAUSE: Duration = Duration::from_millis(80);
 
+/// How long it waits after the disk has said no.
+const AGAIN: Duration = Duration::from_secs(2);
 /// How long a ledger that is far behind goes on when the hub stops; the next start takes up the rest.
 const STOP_MAX: Duration = Duration::from_secs(5);
 
@@ -49,20 +52,29 @@ pub(crate) enum FollowError {
     Origin(String),
 }
 
+impl FollowError {
+    /// Whether the disk is at fault rather than what is kept on it.
+    fn may_pass(&self) -> bool {
+        matches!(self, Self::Store(tile_store::Error::Io { .. } | tile_store::Error::Poisoned))
+    }
+}
+
 /// What the thread works with.
 pub(crate) struct Follow {
     pub(crate) log: EventLog,
-    pub(crate) key: Arc<SigningKey>,
+    pub(crate) signers: Arc<Signers>,
     pub(crate) shape: Shape,
     pub(crate) options: LedgerOptions,
     pub(crate) status: StatusSender,
     pub(crate) metrics: LedgerMetrics,
     pub(crate) asking: Option<Asking>,
+    /// Whether witnesses are to be asked: not while another process that keeps the same ledger asks them.
+    pub(crate) asks: watch::Receiver<bool>,
 }
 
 /// The thread's own state.
-struct Run {
-    follow: Follow,
+struct Run<'a> {
+    follow: &'a mut Follow,
     follower: Follower,
     main: Reader,
     access: Reader,
@@ -78,9 +90,32 @@ struct Run {
 }
 
 impl Follow {
+    /// Follows until told to stop. When the disk said no it opens its files again, which brings them back to what was durable, as
+    /// long as it takes; what was signed before is met again before anything new is signed.
+    pub(crate) fn on_and_on(mut self, stop: &AtomicBool) -> Result<(), FollowError> {
+        loop {
+            let Err(error) = self.until(stop) else { return Ok(()) };
+            let reason = telemetry::told(&error);
+            update(&self.status, |status| status.stopped = Some(reason.clone()));
+            if !error.may_pass() || stop.load(Ordering::Acquire) {
+                return Err(error);
+            }
+            tracing::warn!(error = %reason, "the ledger waits: it opens its files again");
+            let begun = Instant::now();
+            while begun.elapsed() < AGAIN && !stop.load(Ordering::Acquire) {
+                std::thread::sleep(WAIT);
+            }
+        }
+    }
+
     /// Follows until told to stop, then takes what the log holds, signs it and makes it durable.
-    pub(crate) fn until(self, stop: &AtomicBool) -> Result<(), FollowError> {
+    fn until(&mut self, stop: &AtomicBool) -> Result<(), FollowError> {
         let mut run = self.open()?;
+        let failed = run.follow.status.borrow().stopped.is_some();
+        if failed {
+            update(&run.follow.status, |status| status.stopped = None);
+            tracing::info!("the ledger follows the log again");
+        }
         let mut stopped_at = None;
         loop {
             // Looked at before reading: what was appended before the stop is read.
@@ -105,7 +140,7 @@ impl Follow {
         }
     }
 
-    fn open(self) -> Result<Run, FollowError> {
+    fn open(&mut self) -> Result<Run<'_>, FollowError> {
         let dir = &self.options.dir;
         let store = match TileStore::exists(dir) {
             true => TileStore::open(dir, self.shape)?,
@@ -173,7 +208,7 @@ impl Follow {
     }
 }
 
-impl Run {
+impl Run<'_> {
     /// Reads on, once of each sequence. Returns how many entries came of the one that gave more.
     fn read(&mut self) -> Result<usize, FollowError> {
         // A full follower waits for accesses that its cuts cover: these come first then.
@@ -200,11 +235,12 @@ impl Run {
         if size == self.signed || self.before.is_some() || (!stopping && (too_early || asking)) {
             return Ok(());
         }
-        let signed = self.follower.store_mut().publish(&self.follow.key)?.signed;
+        let signed = self.follower.store_mut().publish(&self.follow.signers.present())?.signed;
         (self.signed, self.signed_at) = (size, Some(Instant::now()));
         let at = now();
         self.follow.metrics.signed(seconds(at), size, covered_by_stream(&signed));
-        if let Some(asking) = self.follow.asking.as_mut().filter(|_| !stopping) {
+        let asks = !stopping && *self.follow.asks.borrow();
+        if let Some(asking) = self.follow.asking.as_mut().filter(|_| asks) {
             asking.ask(signed.clone());
         }
         update(&self.follow.status, |status| {

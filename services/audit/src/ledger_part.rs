@@ -8,7 +8,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use event_log::EventLog;
-use ledger::{Policy, Shape, SigningKey};
+use ledger::{Policy, Shape, Signers};
 use record::{Position, Stream, Timestamp};
 use telemetry::{Metrics, Readiness, told};
 use tile_store::{Signed, TileStore};
@@ -89,8 +89,9 @@ pub struct LedgerHandle {
     pub(crate) dir: Arc<Path>,
     pub(crate) shape: Shape,
     pub(crate) origin: Arc<str>,
-    pub(crate) key: Arc<SigningKey>,
-    pub(crate) trust: Arc<str>,
+    pub(crate) signers: Arc<Signers>,
+    /// The configured policy of witnesses.
+    pub(crate) policy: Option<Arc<str>>,
     pub(crate) witnessed: bool,
     /// How far it is.
     pub status: watch::Receiver<Arc<LedgerStatus>>,
@@ -99,7 +100,12 @@ pub struct LedgerHandle {
 impl LedgerHandle {
     /// A policy that trusts this log alone.
     pub(crate) fn own_policy(&self) -> Policy {
-        Policy::of_log(self.key.verifier().clone())
+        self.signers.policy()
+    }
+
+    /// The policy that a verifier of today should have.
+    pub(crate) fn trust(&self) -> String {
+        self.signers.trust(self.policy.as_deref())
     }
 
     /// The best checkpoint that covers these entries: a cosigned one where witnesses are asked, waited for at most `patience`; then one
@@ -141,7 +147,7 @@ pub struct Ledger {
 }
 
 impl Ledger {
-    /// Starts to follow the log, on a thread of its own. Opening the files is part of that: what is wrong with them stops the ledger,
+    /// Starts to follow the log, on a thread of its own. Witnesses are asked while `asks` says so. Opening the files is part of that: what is wrong with them stops the ledger,
     /// not the hub.
     ///
     /// # Errors
@@ -151,9 +157,10 @@ impl Ledger {
     /// Outside a tokio runtime, when there are witnesses.
     pub fn start(
         log: EventLog,
-        key: Arc<SigningKey>,
+        signers: Arc<Signers>,
         options: LedgerOptions,
         witnesses: Option<Witnesses>,
+        asks: watch::Receiver<bool>,
         metrics: &Metrics,
         readiness: Readiness,
     ) -> io::Result<Self> {
@@ -161,16 +168,12 @@ impl Ledger {
         let status = LedgerStatus { signed: None, signed_at: None, cosigned: None, stopped: None, verification };
         let (status, seen) = watch::channel(Arc::new(status));
         let status: StatusSender = Arc::new(status);
-        let trust = match &witnesses {
-            Some(witnesses) => witnesses.trust().to_owned(),
-            None => format!("log {}\nquorum none\n", key.verifier()),
-        };
         let handle = LedgerHandle {
             dir: options.dir.clone().into(),
             shape: shape_of(&log),
             origin: options.origin.as_str().into(),
-            key: Arc::clone(&key),
-            trust: trust.into(),
+            signers: Arc::clone(&signers),
+            policy: witnesses.as_ref().map(|witnesses| witnesses.text().into()),
             witnessed: witnesses.is_some(),
             status: seen,
         };
@@ -179,21 +182,19 @@ impl Ledger {
         let mut threads = Vec::new();
         let follow = Follow {
             log: log.clone(),
-            key,
+            signers,
             shape: handle.shape,
             options: options.clone(),
             status: Arc::clone(&status),
             metrics: metrics.ledger(),
             asking,
+            asks,
         };
         let (stopping, faults) = (Arc::clone(&stop), readiness.clone());
-        let failed = Arc::clone(&status);
         threads.push(std::thread::Builder::new().name("ledger".into()).spawn(move || {
-            if let Err(error) = follow.until(&stopping) {
-                let reason = told(&error);
-                tracing::error!(error = %reason, "the ledger does not follow the log any more");
+            if let Err(error) = follow.on_and_on(&stopping) {
+                tracing::error!(error = %told(&error), "the ledger does not follow the log any more");
                 faults.fault("the ledger does not follow the log");
-                update(&failed, |status| status.stopped = Some(reason));
             }
         })?);
         if options.verify_on_start {

@@ -18,6 +18,7 @@
 //! Deliberately absent: the formats and their verification (crates `ledger`, `proof`), the ledger's files (`tile-store`), and how
 //! subjects are made of records (the views).
 
+mod ahead;
 mod client;
 mod error;
 mod follow;

@@ -8,6 +8,7 @@ use projection::head::Head;
 use proof::{ComposeError, Draft};
 use prost::Message as _;
 use record::access::{Access, AccessBatch, Action, Decision};
+use record::entry::BodyError;
 use record::{Entry, EntryHash, Index, Position, Positions, Pseudonym, RecordId, RegisterName, Stream};
 use tile_store::Signed;
 use view_store::Table;
@@ -32,6 +33,8 @@ const PATIENCE: Duration = Duration::from_secs(10);
 #[derive(Default)]
 struct Plan {
     disclosed: Vec<(Position, Vec<u8>)>,
+    /// Secrets of encrypted bodies among them.
+    secrets: Vec<(Position, [u8; 32])>,
     bytes: usize,
     receipt: Option<Receipt>,
     answer: Option<Shown>,
@@ -51,15 +54,27 @@ pub(crate) async fn prove(inner: &Arc<Inner>, caller: String, request: ProveRequ
     if request.since.len() > NOTE_BYTES_MAX {
         return Err(Error::field("since", format!("a checkpoint has at most {NOTE_BYTES_MAX} bytes")));
     }
-    let purpose = Purpose { caller, case: request.case_number, procedure: "audit.prove", asked: vec![asked(&what)] };
     let discloses = !matches!(what, What::Receipt(_));
+    if request.reveal && !discloses {
+        return Err(Error::field("reveal", "the bundle of a receipt discloses nothing: name the entry or the record"));
+    }
+    let mut asked = vec![asked(&what)];
+    asked.extend(request.reveal.then(|| "bodies".to_owned()));
+    let purpose = Purpose { caller, case: request.case_number, procedure: "audit.prove", asked };
     if discloses {
         inner.audited(&purpose).await?;
     }
     let _place = inner.places.clone().acquire_owned().await.map_err(|_| Error::Stopping)?;
     let plan = {
         let inner = Arc::clone(inner);
-        on_a_thread(move || plan(&inner, what)).await?
+        on_a_thread(move || {
+            let mut plan = plan(&inner, what)?;
+            if request.reveal {
+                plan.reveal(&inner)?;
+            }
+            Ok(plan)
+        })
+        .await?
     };
     let signed = covering(inner, &plan).await?;
     let records = plan.records.clone();
@@ -135,6 +150,19 @@ impl Plan {
         Ok(())
     }
 
+    /// Takes the secret of every encrypted body that is disclosed. An erased record's bodies have none any more.
+    fn reveal(&mut self, inner: &Inner) -> Result<(), Error> {
+        let keys = inner.deps.secret.keys();
+        for (at, bytes) in &self.disclosed {
+            match Entry::decode(bytes)?.body_secret(&keys) {
+                Ok(secret) => self.secrets.extend(secret.map(|secret| (*at, secret))),
+                Err(BodyError::Erased) => {}
+                Err(error) => return Err(Error::internal("a body's secret cannot be made", &error)),
+            }
+        }
+        Ok(())
+    }
+
     fn of_record(inner: &Inner, record: &ProvenRecord) -> Result<Self, Error> {
         let pseudonym = pseudonym(inner, &record.register, &record.record_id)?;
         let mut plan = Self { records: vec![pseudonym], ..Self::default() };
@@ -189,7 +217,7 @@ impl Plan {
         }
         let receipt = Receipt::decode(bytes).map_err(|error| wrong(error.to_string()))?;
         let ledger = &inner.deps.ledger;
-        receipt.verify(ledger.key.verifier(), &ledger.origin).map_err(|error| wrong(error.to_string()))?;
+        receipt.verify_by_any(&ledger.signers.verifiers(), &ledger.origin).map_err(|error| wrong(error.to_string()))?;
         Ok(Self { receipt: Some(receipt), ..Self::default() })
     }
 }
@@ -303,6 +331,9 @@ fn compose(inner: &Inner, plan: Plan, signed: &Signed, since: &str) -> Result<Ve
     }
     for (at, bytes) in plan.disclosed {
         draft.entry(at, bytes);
+    }
+    for (at, secret) in plan.secrets {
+        draft.body(at, secret);
     }
     if let Some(receipt) = &plan.receipt {
         contradiction(inner, receipt, signed)?;

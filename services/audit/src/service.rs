@@ -222,8 +222,8 @@ impl Inner {
         let covered_by: HashMap<_, _> = heads.map(|h| (tree_name(h.stream, h.partition), h.size)).collect();
         GetLedgerResponse {
             origin: ledger.origin.to_string(),
-            verifier: ledger.key.verifier().to_string(),
-            trust: ledger.trust.to_string(),
+            verifier: ledger.signers.present().verifier().to_string(),
+            trust: ledger.trust(),
             checkpoint: status.signed.as_ref().map(|signed| signed.note.clone()).unwrap_or_default(),
             cosigned: status.cosigned.as_ref().map(|signed| signed.note.clone()).unwrap_or_default(),
             signed_at: status.signed_at.map(wire_time),
@@ -287,6 +287,5 @@ fn verified(report: &LedgerReport) -> VerifyLedgerResponse {
 
 /// A time for the API.
 pub(crate) fn wire_time(at: Timestamp) -> prost_types::Timestamp {
-    let nanos = i32::try_from(at.0.rem_euclid(1_000_000) * 1_000).expect("less than a second");
-    prost_types::Timestamp { seconds: at.0.div_euclid(1_000_000), nanos }
+    wire::timestamp(at.0)
 }

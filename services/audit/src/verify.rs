@@ -13,10 +13,8 @@ use proof::{Cause, LogState, PartitionAudit, Problem, Verdict};
 use record::{Partition, Stream};
 use tile_store::{Signed, TileStore};
 
+use crate::ahead::read_ahead;
 use crate::ledger_part::{LedgerHandle, tile_of};
-
-const BATCH_ENTRIES: usize = 4_096;
-const BATCH_BYTES: usize = 4 << 20;
 
 /// Why log and ledger cannot be compared.
 #[derive(Debug, thiserror::Error)]
@@ -142,22 +140,20 @@ pub fn verify_ledger(
         audits.insert((head.stream, head.partition), audit);
     }
     let total = ends.total().saturating_sub(first.total());
-    let mut reader = log.reader(&first, StreamSet::ALL)?;
-    let mut read = 0;
-    while read < total {
-        let batch = reader.next_batch(BATCH_ENTRIES, BATCH_BYTES)?;
-        if batch.entries.is_empty() {
-            break;
-        }
-        for entry in batch.entries.iter().filter(|entry| ends.covers(entry.position)) {
+    let reader = log.reader(&first, StreamSet::ALL)?;
+    let (mut read, mut stopped) = (0, false);
+    read_ahead::<VerifyError>(reader, |batch| {
+        for entry in batch.iter().filter(|entry| ends.covers(entry.position)) {
             read += 1;
             if let Some(audit) = audits.get_mut(&(entry.position.stream, entry.position.partition)) {
                 audit.push(&entry.bytes);
             }
         }
-        if !progress(read, total) {
-            return Ok(None);
-        }
+        stopped = !progress(read, total);
+        Ok(!stopped && read < total)
+    })?;
+    if stopped {
+        return Ok(None);
     }
     let mut report = LedgerReport {
         note: signed.note.clone(),

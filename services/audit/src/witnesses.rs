@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use hyper::Uri;
 use ledger::witness::AddCheckpoint;
-use ledger::{CosignerKey, Note, Policy, PolicyError, TiledTree, TreeOf, VerifierKey};
+use ledger::{CosignerKey, Note, Policy, PolicyError, Signers, TiledTree, TreeOf};
 use rustls::ClientConfig;
 use telemetry::told;
 use tile_store::{Signed, TileStore};
@@ -38,22 +38,22 @@ pub enum WitnessesError {
 /// Whom to ask, and whom a verifier should trust.
 #[derive(Debug)]
 pub struct Witnesses {
-    policy: Policy,
-    trust: String,
+    /// The configured policy.
+    text: String,
+    signers: Arc<Signers>,
     urls: Vec<(String, CosignerKey, Uri)>,
     tls: Option<Arc<ClientConfig>>,
 }
 
 impl Witnesses {
-    /// From a trust policy's text (c2sp.org/tlog-policy) with URLs of witnesses. The log's own line is added when it is not there.
+    /// From a trust policy's text (c2sp.org/tlog-policy) with URLs of witnesses. The log's own lines are added where they are not there.
     /// `tls` is for witnesses with https URLs.
     ///
     /// # Errors
     /// [`WitnessesError`].
-    pub fn new(text: &str, log: &VerifierKey, tls: Option<Arc<ClientConfig>>) -> Result<Self, WitnessesError> {
-        let known = Policy::parse(text)?.keys(log.name()).any(|key| key == log);
-        let trust = if known { text.to_owned() } else { format!("log {log}\n{text}") };
-        let policy = Policy::parse(&trust)?;
+    pub fn new(text: &str, signers: Arc<Signers>, tls: Option<Arc<ClientConfig>>) -> Result<Self, WitnessesError> {
+        Policy::parse(text)?;
+        let policy = Policy::parse(&signers.trust(Some(text)))?;
         let mut urls = Vec::new();
         for witness in policy.witnesses() {
             let Some(url) = &witness.url else { continue };
@@ -64,7 +64,7 @@ impl Witnesses {
         if urls.is_empty() {
             return Err(WitnessesError::Nobody);
         }
-        Ok(Self { policy, trust, urls, tls })
+        Ok(Self { text: text.to_owned(), signers, urls, tls })
     }
 
     /// Whether a witness has an https URL, in which case authorities are needed.
@@ -72,8 +72,8 @@ impl Witnesses {
         text.split_whitespace().any(|word| word.starts_with("https://"))
     }
 
-    pub(crate) fn trust(&self) -> &str {
-        &self.trust
+    pub(crate) fn text(&self) -> &str {
+        &self.text
     }
 
     /// Starts asking, on the current runtime. It ends when the answer's end is dropped.
@@ -104,8 +104,13 @@ impl Witnesses {
             signed.note.extend(line);
             memory.insert(name.clone(), remembered);
         }
-        match self.policy.verify(&signed.note) {
-            Ok(_) => Some(signed),
+        // By the keys of today: the log's may have changed since the start.
+        let verified = match Policy::parse(&self.signers.trust(Some(&self.text))) {
+            Ok(policy) => policy.verify(&signed.note).map(drop).map_err(|error| told(&error)),
+            Err(error) => Err(told(&error)),
+        };
+        match verified {
+            Ok(()) => Some(signed),
             Err(error) => {
                 tracing::warn!(%error, size = signed.state.size, "the checkpoint is not cosigned by enough witnesses");
                 None

@@ -15,12 +15,18 @@ static API: LazyLock<DescriptorPool> = LazyLock::new(|| {
 /// # Panics
 /// `name` is no message of the API, or not that of `message`.
 pub fn as_json<M: Message>(name: &str, message: &M) -> Json {
-    let descriptor = API.get_message_by_name(name).expect("a message of the API");
-    let dynamic =
-        DynamicMessage::decode(descriptor, message.encode_to_vec().as_slice()).expect("a message of that name");
+    assert!(API.get_message_by_name(name).is_some(), "{name} is no message of the API");
+    json_of(name, &message.encode_to_vec()).expect("a message of that name")
+}
+
+/// The same of a serialised message; `None` when there is no such name, or the bytes are not of it.
+pub fn json_of(name: &str, message: &[u8]) -> Option<Json> {
+    let descriptor = API.get_message_by_name(name)?;
+    // What the bytes are instead does not matter.
+    let dynamic = DynamicMessage::decode(descriptor, message).ok()?;
     let options =
         SerializeOptions::new().use_proto_field_name(true).stringify_64_bit_integers(false).skip_default_fields(false);
-    dynamic.serialize_with_options(serde_json::value::Serializer, &options).unwrap_or(Json::Null)
+    Some(dynamic.serialize_with_options(serde_json::value::Serializer, &options).unwrap_or(Json::Null))
 }
 
 /// The message of one of these names that a JSON value of [`as_json`] shows, serialised; `None` when it is none of them.

@@ -3,8 +3,9 @@
 use clap::{Parser, Subcommand};
 
 use crate::commands::{
-    accesses, audit, bench, check, completions, config, contracts, demo, dev_certs, explain, get, keys, link, log,
-    policy, procedures, publish, quality, register, rejected, review, search, serve, status, units, views, watch,
+    accesses, audit, bench, check, compare, completions, config, conformance, contracts, demo, dev_certs, doctor,
+    errors, explain, findings, get, heads, init, keys, link, log, orders, policy, procedures, publish, quality,
+    quarantine, receipt, register, rejected, review, search, serve, status, units, views, watch,
 };
 use crate::context::{Context, GlobalArgs};
 use crate::error::{CommandError, Exit};
@@ -18,7 +19,7 @@ Exit codes:
   4  the hub did not answer
 
 Example:
-  hub dev-certs && hub config explain > hub.toml";
+  hub init d --yes && hub serve --config d/hub.toml";
 
 /// National Data-Sharing Hub: takes record changes from registers, keeps them in a provable log, and answers portals
 /// with the least data that a purpose needs.
@@ -36,6 +37,8 @@ pub struct Cli {
 /// The commands.
 #[derive(Debug, Clone, Subcommand)]
 pub enum Command {
+    /// Make a data directory: configuration, certificates and a first policy
+    Init(init::InitArgs),
     /// Run the hub
     Serve(serve::ServeArgs),
     /// Send record changes of one register
@@ -60,8 +63,20 @@ pub enum Command {
     Accesses(accesses::AccessesArgs),
     /// Show how correct, sufficient, clean and alive the data is
     Quality(quality::QualityArgs),
+    /// List what is wrong with a register's records: faulty, there twice, in dispute
+    Findings(findings::FindingsArgs),
+    /// Show what the hub has of records, by their ids
+    Heads(heads::HeadsArgs),
+    /// Compare what a register's database holds with what the hub has of it
+    Compare(compare::CompareArgs),
     /// Show or drive again what a register's publisher was refused
     Rejected(rejected::RejectedArgs),
+    /// Check receipts without a hub
+    Receipt(receipt::ReceiptArgs),
+    /// Play a scripted publisher and portal against a hub, and tell what passed
+    Conformance(conformance::ConformanceArgs),
+    /// Show changes that cannot be applied; try them again, or drop them
+    Quarantine(quarantine::QuarantineArgs),
     /// Show how far the hub is
     Status(status::StatusArgs),
     /// State a register anew, as a whole
@@ -70,7 +85,9 @@ pub enum Command {
     Views(views::ViewsArgs),
     /// Prove, check and replay what the log holds
     Audit(audit::AuditArgs),
-    /// Check, back up, restore or rotate the keys of bodies
+    /// Show, approve or reject orders that wait for a second person
+    Orders(orders::OrdersArgs),
+    /// Check, back up, restore or rotate the keys of bodies; list or rotate those that sign
     Keys(keys::KeysArgs),
     /// Show, register, check or export contracts
     Contracts(contracts::ContractsArgs),
@@ -82,6 +99,10 @@ pub enum Command {
     Procedures(procedures::ProceduresArgs),
     /// Make certificates for a development machine: authority, server, clients
     DevCerts(dev_certs::DevCertsArgs),
+    /// Look at a configuration and a data directory, and say what is wrong
+    Doctor(doctor::DoctorArgs),
+    /// Explain a reason, a rule or an exit code
+    Errors(errors::ErrorsArgs),
     /// Measure rates on this machine
     Bench(bench::BenchArgs),
     /// Copy the log between the embedded kind and Kafka
@@ -102,6 +123,7 @@ impl Command {
     /// What it could not do, why, and what the user can do about it.
     pub async fn run(&self, context: &Context) -> Result<Exit, CommandError> {
         match self {
+            Self::Init(args) => init::run(args, context),
             Self::Serve(args) => serve::run(args, context).await,
             Self::Publish(args) => publish::run(args, context).await,
             Self::Demo(args) => demo::run(args, context).await,
@@ -114,17 +136,26 @@ impl Command {
             Self::Review(args) => review::run(args, context).await,
             Self::Accesses(args) => accesses::run(args, context).await,
             Self::Quality(args) => quality::run(args, context).await,
+            Self::Findings(args) => findings::run(args, context).await,
+            Self::Heads(args) => heads::run(args, context).await,
+            Self::Compare(args) => compare::run(args, context).await,
             Self::Rejected(args) => rejected::run(args, context).await,
+            Self::Receipt(args) => receipt::run(args, context),
+            Self::Conformance(args) => conformance::run(args, context).await,
+            Self::Quarantine(args) => quarantine::run(args, context).await,
             Self::Status(args) => status::run(args, context).await,
             Self::Register(args) => register::run(args, context).await,
             Self::Views(args) => views::run(args, context).await,
             Self::Audit(args) => audit::run(args, context).await,
+            Self::Orders(args) => orders::run(args, context).await,
             Self::Keys(args) => keys::run(args, context).await,
             Self::Contracts(args) => contracts::run(args, context).await,
             Self::Units(args) => units::run(args, context).await,
             Self::Policy(args) => policy::run(args, context).await,
             Self::Procedures(args) => procedures::run(args, context).await,
             Self::DevCerts(args) => dev_certs::run(args, context),
+            Self::Doctor(args) => doctor::run(args, context).await,
+            Self::Errors(args) => errors::run(args, context),
             Self::Bench(args) => bench::run(args, context).await,
             Self::Log(args) => log::run(args, context).await,
             #[cfg(feature = "kafka")]

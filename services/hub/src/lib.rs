@@ -16,8 +16,10 @@ pub mod commands;
 pub mod config;
 pub mod connection;
 pub mod context;
+pub mod doctor;
 mod erasure;
 pub mod error;
+pub mod errors;
 mod http_api;
 #[cfg(feature = "kafka")]
 mod kafka_log;
@@ -26,8 +28,10 @@ pub mod output;
 pub mod progress;
 pub mod protos;
 pub mod publish;
+pub mod receipts;
 pub mod server;
 pub mod signals;
+mod synthetic;
 pub mod unit_files;
 
 use std::ffi::OsString;

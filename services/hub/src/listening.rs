@@ -48,7 +48,9 @@ pub async fn listen(config: &Config) -> Result<(Incoming, SocketAddr), CommandEr
 }
 
 fn server_tls(config: &Config, trust_domain: TrustDomain) -> Result<ServerTls, CommandError> {
-    let tls = ServerTls::load(&config.server_certs(), trust_domain).map_err(|error| {
+    let revoked = config.tls.revoked.as_ref().map(|path| config.path(path));
+    let loaded = ServerTls::load_revoking(&config.server_certs(), revoked.as_deref(), trust_domain);
+    let tls = loaded.map_err(|error| {
         let what_to_do = "name the files in section [tls], or make development ones with 'hub dev-certs'";
         let cause = root_cause(&error);
         let what = if cause == error.to_string() { cause } else { format!("{error}: {cause}") };

@@ -154,7 +154,9 @@ fn visible(cell: &str) -> impl Iterator<Item = char> {
 }
 
 fn is_number(cell: &str) -> bool {
-    cell.is_empty() || cell == "-" || visible(cell).all(|c| c.is_ascii_digit() || matches!(c, '.' | ',' | '%' | '-'))
+    cell.is_empty()
+        || cell == "-"
+        || visible(cell).all(|c| c.is_ascii_digit() || matches!(c, '.' | ',' | '%' | '-' | '+' | '=' | ' '))
 }
 
 #[cfg(test)]

@@ -62,12 +62,15 @@ fn development_certificates_are_made_once_and_replaced_by_force_only() {
     let made = hub(dir.path(), &["dev-certs", "--data-dir", "d", "--client", "register/tax", "--json"]);
     assert_eq!(made.status.code(), Some(0), "{}", stderr(&made));
     let report: Value = serde_json::from_slice(&made.stdout).expect("one JSON object");
-    assert_eq!(report["clients"].as_array().map(Vec::len), Some(9));
+    assert_eq!(report["clients"].as_array().map(Vec::len), Some(11));
     assert!(dir.path().join("d/dev-certs/register-tax.key").is_file());
 
     let again = hub(dir.path(), &["dev-certs", "--data-dir", "d"]);
     assert_eq!(again.status.code(), Some(1));
     assert!(stderr(&again).contains("--force"), "{}", stderr(&again));
+    let before = std::fs::read(dir.path().join("d/dev-certs/ca.pem")).expect("made");
+    assert_eq!(hub(dir.path(), &["dev-certs", "--data-dir", "d", "--keep"]).status.code(), Some(0));
+    assert_eq!(std::fs::read(dir.path().join("d/dev-certs/ca.pem")).expect("kept"), before);
     assert_eq!(hub(dir.path(), &["dev-certs", "--data-dir", "d", "--force"]).status.code(), Some(0));
     let added = hub(dir.path(), &["dev-certs", "--data-dir", "d", "--add", "--client", "register/roads"]);
     assert_eq!(added.status.code(), Some(0), "{}", stderr(&added));

@@ -7,7 +7,6 @@ use prost::Message as _;
 use record::envelope::TraceContext;
 use record::{RegisterEpoch, RegisterName, Timestamp};
 use telemetry::ChangeOutcome;
-use tokio::sync::OwnedSemaphorePermit;
 use wire::ingest::{
     Accepted, Batch as WireBatch, BatchResult, Conflict, Duplicate, Outcome, Position, Receipt, Rejected, Unauthorised,
     outcome,
@@ -18,6 +17,7 @@ use crate::commit::{Landed, LandedBatch};
 use crate::error::Error;
 use crate::judge::{Batch, Judged, Known, Slot, Source, judge};
 use crate::limits::{BATCH_BYTES_MAX, BATCH_CHANGES_MAX};
+use crate::places::Place;
 use crate::shared::Core;
 
 /// Who calls, and in which trace.
@@ -32,7 +32,7 @@ pub(crate) async fn publish(
     core: Arc<Core>,
     caller: Caller,
     wire: Option<WireBatch>,
-    place: OwnedSemaphorePermit,
+    place: Place,
 ) -> Result<BatchResult, Error> {
     let begun = Instant::now();
     let (sequence, batch) = read(&core, &caller, wire)?;
@@ -61,6 +61,7 @@ fn read(core: &Core, caller: &Caller, wire: Option<WireBatch>) -> Result<(u64, B
     }
     let register =
         RegisterName::try_from(wire.register.as_str()).map_err(|e| field("batch.register", e.to_string()))?;
+    core.check_takes(&register)?;
     let published_at = match &wire.published_at {
         None => (core.clock)(),
         Some(at) => micros(at)

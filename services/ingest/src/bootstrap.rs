@@ -18,6 +18,8 @@ pub struct Bootstrap {
     pub kinds: Vec<u8>,
     /// Dated unit lists, each after the one that it replaces. The first linkage model normalises with these.
     pub unit_lists: Vec<UnitList>,
+    /// The policy document, checked; the built-in one when absent.
+    pub policy: Option<Vec<u8>>,
     /// [`Order::Keys`], when bodies are encrypted.
     pub keys: Option<Order>,
     /// The time.
@@ -90,6 +92,8 @@ pub async fn bootstrap(log: &EventLog, secret: &LogSecret, first: &Bootstrap) ->
     let entries = missing.iter().map(|control| encode_control(control, &first.clock, &first.salts));
     let entries = entries.collect::<Result<Vec<_>, _>>()?;
     let written = log.append(entries).await.map_err(ControlError::Append)?;
+    // Another process may have begun the same log at the same time: the first entry is of one of them.
+    verify(log, secret)?;
     Ok(Bootstrapped::Written(written.len()))
 }
 
@@ -120,7 +124,8 @@ fn prefix(log: &EventLog, secret: &LogSecret, first: &Bootstrap) -> Result<Vec<C
         let register = RegisterName::try_from(built_in.register)?;
         orders.push(Order::Contract { register, descriptors: built_in.descriptor_set.to_vec() });
     }
-    orders.push(Order::Policy { document: access::BUILTIN_POLICY.as_bytes().to_vec() });
+    let document = first.policy.clone().unwrap_or_else(|| access::BUILTIN_POLICY.as_bytes().to_vec());
+    orders.push(Order::Policy { document });
     orders.push(Order::Procedures { document: access::BUILTIN_PROCEDURES.as_bytes().to_vec() });
     orders.extend(first.unit_lists.iter().map(|list| Order::Units { document: list.encode() }));
     let model = Model::epoch_1();
@@ -151,12 +156,29 @@ pub fn ring_of(log: &EventLog) -> Result<Option<[u8; 16]>, BootstrapError> {
     }
 }
 
-fn verify(log: &EventLog, secret: &LogSecret) -> Result<(), BootstrapError> {
+/// What the log's first entry says of its secret; `None` while the log is empty. Reads the log, which may block.
+///
+/// # Errors
+/// [`BootstrapError`]: the first entry cannot be read, or is none of a hub.
+pub fn commitment_of(log: &EventLog) -> Result<Option<[u8; 32]>, BootstrapError> {
+    if log.ends().get(FIRST.stream, FIRST.partition) <= FIRST.index {
+        return Ok(None);
+    }
+    opened(log).map(|(commitment, _)| Some(commitment))
+}
+
+/// Commitment and partitions, as the first entry says.
+fn opened(log: &EventLog) -> Result<([u8; 32], u16), BootstrapError> {
     let first = log.read_position(FIRST)?;
     let control = Control::decode(Entry::decode(&first.bytes)?.plain_body()?)?;
-    let Order::LogOpened { commitment, partitions } = control.order else {
-        return Err(BootstrapError::NotAHubLog);
-    };
+    match control.order {
+        Order::LogOpened { commitment, partitions } => Ok((commitment, partitions)),
+        _ => Err(BootstrapError::NotAHubLog),
+    }
+}
+
+fn verify(log: &EventLog, secret: &LogSecret) -> Result<(), BootstrapError> {
+    let (commitment, partitions) = opened(log)?;
     if commitment != secret.commitment() {
         return Err(BootstrapError::OtherSecret);
     }

@@ -141,8 +141,7 @@ pub(crate) fn micros(at: &WireTime) -> Option<i64> {
 
 /// The API's form of a time.
 pub(crate) fn wire_time(at: Timestamp) -> WireTime {
-    let nanos = i32::try_from(at.0.rem_euclid(1_000_000) * 1_000).expect("less than a second");
-    WireTime { seconds: at.0.div_euclid(1_000_000), nanos }
+    wire::timestamp(at.0)
 }
 
 /// The API's form of a position.

@@ -42,7 +42,7 @@ pub async fn append_control(
 ///
 /// # Errors
 /// [`ControlError::TooLarge`], [`ControlError::Salt`].
-pub fn encode_control(control: &Control, clock: &Clock, salts: &Salts) -> Result<Append, ControlError> {
+pub(crate) fn encode_control(control: &Control, clock: &Clock, salts: &Salts) -> Result<Append, ControlError> {
     let salt = draw(salts, 1).map_err(ControlError::Salt)?[0];
     let header = EntryHeader::of_hub(EntryKind::Control, clock());
     let bytes = Entry::encode_salted(&header, &salt, &control.encode())?;

@@ -66,9 +66,26 @@ pub enum Error {
     /// A batch with the same change failed while this one waited for it.
     #[error("a change of this batch was on its way in another batch, which failed: retry, repeating is safe")]
     Overtaken,
+    /// More batches wait than the hub keeps in memory.
+    #[error(
+        "too many batches wait already, and nothing of this one was taken: send it again in a moment, or publish by a stream"
+    )]
+    Busy,
     /// The hub is stopping.
     #[error("the hub is stopping: retry, repeating is safe")]
     Stopping,
+    /// This process has not the role of taking changes.
+    #[error("this process takes no changes: publish to one that has the role ingest")]
+    NoDoor,
+    /// This process takes changes of other registers.
+    #[error("this process takes changes of {taken} only: publish to the ingest of your register")]
+    OtherRegister {
+        /// The registers that it takes.
+        taken: String,
+    },
+    /// This process has no views.
+    #[error("this process keeps no views: ask one that has the role views what became of changes")]
+    NoViews,
     /// The list of refused changes is being read from the log.
     #[error("the refused changes are being read from the log: retry in a moment")]
     Starting,
@@ -111,7 +128,11 @@ impl Error {
             Self::LogDown => "log_down",
             Self::LogSilent => "log_silent",
             Self::Overtaken => "overtaken",
+            Self::Busy => "busy",
             Self::Stopping => "stopping",
+            Self::NoDoor => "not_ingest",
+            Self::OtherRegister { .. } => "register_elsewhere",
+            Self::NoViews => "no_views",
             Self::Starting => "starting",
             Self::Views => "views_unreadable",
             Self::Internal => "internal",
@@ -126,7 +147,8 @@ impl Error {
             | Self::TooManyChanges { .. }
             | Self::TooManyBytes { .. }
             | Self::AppendTooLarge { .. } => Code::InvalidArgument,
-            Self::Full => Code::ResourceExhausted,
+            Self::Full | Self::Busy => Code::ResourceExhausted,
+            Self::NoDoor | Self::OtherRegister { .. } | Self::NoViews => Code::FailedPrecondition,
             Self::LogDown | Self::LogSilent | Self::Overtaken | Self::Stopping | Self::Starting | Self::Views => {
                 Code::Unavailable
             }
@@ -137,13 +159,16 @@ impl Error {
     fn retry(&self) -> Option<Duration> {
         match self {
             Self::Full | Self::LogDown | Self::Views => Some(RETRY_LATER),
-            Self::LogSilent | Self::Overtaken | Self::Stopping | Self::Starting => Some(RETRY_SOON),
+            Self::LogSilent | Self::Overtaken | Self::Busy | Self::Stopping | Self::Starting => Some(RETRY_SOON),
             Self::NoPrincipal
             | Self::Refused(_)
             | Self::Field { .. }
             | Self::TooManyChanges { .. }
             | Self::TooManyBytes { .. }
             | Self::AppendTooLarge { .. }
+            | Self::NoDoor
+            | Self::OtherRegister { .. }
+            | Self::NoViews
             | Self::Internal => None,
         }
     }
@@ -160,7 +185,11 @@ impl Error {
             | Self::LogDown
             | Self::LogSilent
             | Self::Overtaken
+            | Self::Busy
             | Self::Stopping
+            | Self::NoDoor
+            | Self::OtherRegister { .. }
+            | Self::NoViews
             | Self::Starting
             | Self::Views
             | Self::Internal => None,

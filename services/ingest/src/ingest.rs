@@ -1,6 +1,6 @@
 //! Starting and stopping the door.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::thread;
@@ -8,15 +8,16 @@ use std::thread;
 use access::Access;
 use arc_swap::ArcSwap;
 use event_log::EventLog;
-use ledger::SigningKey;
+use ledger::Signers;
 use projection::state::ControlState;
-use record::{Index, LogSecret, Partition, Position, Positions, Stream};
+use record::{Index, LogSecret, Partition, Position, Positions, RegisterName, Stream};
 use telemetry::{Metrics, told};
 use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::task::JoinHandle;
 
 use crate::commit::{self, Command};
 use crate::limits::{Limits, PAYLOAD_BYTES_CEILING};
+use crate::places::Places;
 use crate::rejected::Rejected;
 use crate::service::{Service, service};
 use crate::shared::{Core, Health};
@@ -30,18 +31,22 @@ pub struct Deps {
     pub log: EventLog,
     /// The log's secret.
     pub secret: Arc<LogSecret>,
-    /// Signs receipts.
-    pub key: Arc<SigningKey>,
+    /// Sign receipts.
+    pub signers: Arc<Signers>,
     /// The log's origin line, which stands in every signed root.
     pub origin: String,
     /// What the control stream has decided, as far as the fold has read.
     pub control: Arc<ArcSwap<ControlState>>,
     /// The policy in force.
     pub access: Arc<ArcSwap<Access>>,
-    /// The heads.
-    pub heads: view_store::Serving,
-    /// The positions that the heads have reached; sent after the commit that reached them, never before.
+    /// The heads; none in a process without views, which then knows a retry only as long as it remembers the first try. The fold decides
+    /// by the same rule in either case.
+    pub heads: Option<view_store::Serving>,
+    /// The positions that the heads have reached; sent after the commit that reached them, never before. Without heads: where the log ended
+    /// when this process began.
     pub folded: watch::Receiver<Positions>,
+    /// What is taken.
+    pub takes: Takes,
     /// Bounds.
     pub limits: Limits,
     /// The time.
@@ -50,6 +55,17 @@ pub struct Deps {
     pub salts: Salts,
     /// Where to count.
     pub metrics: Metrics,
+}
+
+/// Whose changes a door takes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Takes {
+    /// Everybody's.
+    All,
+    /// Those of these registers.
+    Only(BTreeSet<RegisterName>),
+    /// Nobody's: it only answers what became of changes.
+    Nothing,
 }
 
 /// The door, with its committer and the reader of kept refusals.
@@ -67,7 +83,21 @@ impl Ingest {
     /// # Panics
     /// When a limit that must be 1 or more is 0, or the system gives no thread.
     pub fn new(deps: Deps) -> Self {
-        let Deps { log, secret, key, origin, control, access, heads, folded, mut limits, clock, salts, metrics } = deps;
+        let Deps {
+            log,
+            secret,
+            signers,
+            origin,
+            control,
+            access,
+            heads,
+            folded,
+            takes,
+            mut limits,
+            clock,
+            salts,
+            metrics,
+        } = deps;
         assert!(
             limits.stream_batches_max > 0 && limits.batches_max > 0 && limits.judges > 0,
             "limits of 0 would take nothing"
@@ -82,12 +112,14 @@ impl Ingest {
             key_since: OnceLock::new(),
             log_metrics: metrics.log(Stream::Change.name()),
             by_register: Mutex::new(BTreeMap::new()),
-            places: Arc::new(Semaphore::new(limits.batches_max)),
+            places: Places::new(limits.batches_max),
             judges: Arc::new(Semaphore::new(limits.judges)),
+            takes,
+            ending: watch::Sender::new(false),
             stopping: AtomicBool::new(false),
             log,
             secret,
-            key,
+            signers,
             origin,
             control,
             access,
@@ -127,15 +159,18 @@ impl Ingest {
         self.core.health.watch()
     }
 
+    /// Ends streams of batches: what was read of them is answered, then their publishers are told to go on elsewhere, or later. For the time
+    /// between the order to stop and the end of the server, which waits for streams.
+    pub fn end_streams(&self) {
+        self.core.ending.send_replace(true);
+    }
+
     /// Takes nothing more, answers what it has, and ends. The server is stopped before, the log closed after.
     pub async fn shutdown(self) {
+        self.end_streams();
         self.core.stopping.store(true, Ordering::Release);
         self.stop_scan.store(true, Ordering::Release);
-        let all = u32::try_from(self.core.limits.batches_max).unwrap_or(u32::MAX);
-        if let Ok(places) = self.core.places.acquire_many(all).await {
-            places.forget();
-        }
-        self.core.places.close();
+        self.core.places.close().await;
         // Fails when the committer has ended already.
         let _ = self.core.commands.send(Command::Close).await;
         if let Err(error) = self.committer.await {

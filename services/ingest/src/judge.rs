@@ -323,15 +323,13 @@ impl<'a> Judging<'a> {
         mut ask: Vec<(Identity, StatementHash, usize)>,
         out: &mut BTreeMap<usize, Prior>,
     ) -> Result<(), Error> {
-        if ask.is_empty() {
-            return Ok(());
-        }
+        let Some(heads) = self.core.heads.as_ref().filter(|_| !ask.is_empty()) else { return Ok(()) };
         ask.sort_unstable_by_key(|(identity, _, at)| (*identity, *at));
         let views = |error: view_store::Error| {
             tracing::error!(error = %told(&error), "the heads cannot be read");
             Error::Views
         };
-        let view = self.core.heads.view().map_err(views)?;
+        let view = heads.view().map_err(views)?;
         let keys: Vec<[u8; 16]> = ask.chunk_by(|a, b| a.0.0 == b.0.0).map(|same| same[0].0.0.0).collect();
         let rows = view.multi_get(Table::Head, &keys).map_err(views)?;
         for (same, row) in ask.chunk_by(|a, b| a.0.0 == b.0.0).zip(rows) {

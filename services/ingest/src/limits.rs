@@ -42,7 +42,8 @@ pub(crate) const TIME_MAX: i64 = 7_258_118_400_000_000;
 pub struct Limits {
     /// Batches of one stream that are not answered yet, 1 or more; further ones stay unread. Default 8.
     pub stream_batches_max: usize,
-    /// Batches of all publishers that are not answered yet, 1 or more. Default 64, hence at most 512 MiB of received batches.
+    /// Batches of all publishers that are not answered yet, 1 or more; one publisher has at most half of them. As many again as that
+    /// half may wait, of calls of their own. Default 64, hence at most 768 MiB of received batches.
     pub batches_max: usize,
     /// Batches that are judged at the same time, 1 or more. Default: the machine's cores.
     pub judges: usize,

@@ -137,6 +137,7 @@ pub(crate) async fn redrive(
     positions: &[WirePosition],
 ) -> Result<RedriveResponse, Error> {
     let register = authorise(core, &caller.principal, register)?;
+    core.check_takes(&register)?;
     if positions.len() > BATCH_CHANGES_MAX {
         let description = format!("at most {BATCH_CHANGES_MAX} positions are taken at once; none names all");
         return Err(Error::Field { field: "positions", description });
@@ -187,7 +188,7 @@ async fn drive(
 ) -> Result<(), Error> {
     let mut rest = chunk.into_iter().peekable();
     while rest.peek().is_some() {
-        let place = core.places.clone().acquire_owned().await.map_err(|_| Error::Stopping)?;
+        let place = core.places.wait(&caller.principal).await?;
         let read = tokio::task::spawn_blocking({
             let core = core.clone();
             move || read_some(&core, rest)

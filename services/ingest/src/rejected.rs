@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
-use event_log::{Appended, EventLog, Locator, Logged, ReadError, StreamSet};
+use event_log::{Appended, EventLog, Locator, Logged, ReadError, Reader, StreamSet};
 use record::envelope::RefusalClosed;
 use record::{
     DecodeError, Entry, EntryKind, Index, Partition, Position, Positions, RegisterName, Stream, entry::BodyError,
@@ -12,6 +13,8 @@ use record::{
 
 const SCAN_ENTRIES: usize = 4_096;
 const SCAN_BYTES: usize = 4 << 20;
+/// Longest that a stop takes to be seen.
+const FOLLOW_WAIT: Duration = Duration::from_millis(200);
 
 /// Why the rejected stream could not be read.
 #[derive(Debug, thiserror::Error)]
@@ -111,20 +114,37 @@ impl Rejected {
         self.lock().by_register.get(register)?.get(&place).copied()
     }
 
-    /// Reads the rejected stream up to `ends`, where this process began; what comes later is told by the committer. Blocks on the disk.
+    /// Reads the rejected stream up to `ends`, where this process began. What this process refuses later is told by the committer; what
+    /// others do is read on, where a log is shared, until `stop`. Blocks on the log.
     pub(crate) fn scan(&self, log: &EventLog, ends: &Positions, stop: &AtomicBool) -> Result<(), ScanError> {
         let ends = ends.of(Stream::Rejected);
+        let shared = log.kind() == "kafka";
         let mut reader = log.reader(&Positions::new(), StreamSet::empty().with(Stream::Rejected))?;
         while !reader.positions().covers_all(&ends) && !stop.load(Ordering::Relaxed) {
             let batch = reader.next_batch(SCAN_ENTRIES, SCAN_BYTES)?;
             if batch.entries.is_empty() {
                 break;
             }
-            for logged in batch.entries.iter().filter(|logged| ends.covers(logged.position)) {
-                self.scan_one(logged)?;
-            }
+            let mut wanted = batch.entries.iter().filter(|logged| shared || ends.covers(logged.position));
+            wanted.try_for_each(|logged| self.scan_one(logged))?;
         }
         self.scanned.store(true, Ordering::Release);
+        if shared { self.follow(&mut reader, stop) } else { Ok(()) }
+    }
+
+    /// What this process has told itself is told once more, in the stream's order: in the end the list is what the stream says.
+    fn follow(&self, reader: &mut Reader, stop: &AtomicBool) -> Result<(), ScanError> {
+        while !stop.load(Ordering::Relaxed) {
+            let batch = match reader.next_batch(SCAN_ENTRIES, SCAN_BYTES) {
+                // Brokers that do not answer come back; the log tells of them meanwhile.
+                Err(ReadError::Unanswered { .. }) => continue,
+                batch => batch?,
+            };
+            if batch.entries.is_empty() {
+                reader.wait(FOLLOW_WAIT);
+            }
+            batch.entries.iter().try_for_each(|logged| self.scan_one(logged))?;
+        }
         Ok(())
     }
 

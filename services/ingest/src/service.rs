@@ -24,6 +24,7 @@ use crate::change::{wire_position, wire_time};
 use crate::control::{ControlError, append_control};
 use crate::error::{Error, refusal_of_transport};
 use crate::limits::{COMMUNE_BYTES_MAX, MESSAGE_BYTES_MAX};
+use crate::places::Place;
 use crate::refusals;
 use crate::shared::Core;
 use crate::status::statuses;
@@ -73,10 +74,19 @@ async fn begin(
     request: Result<PublishRequest, Status>,
 ) -> Result<JoinHandle<Result<BatchResult, Error>>, Status> {
     let batch = request.map_err(|status| refusal_of_transport(&status).unwrap_or(status))?.batch;
-    let place = core.places.clone().acquire_owned().await.map_err(|_| Error::Stopping)?;
+    let place = core.places.wait(&caller.principal).await?;
+    Ok(carry(core, caller, batch, place))
+}
+
+fn carry(
+    core: Arc<Core>,
+    caller: Caller,
+    batch: Option<wire::ingest::Batch>,
+    place: Place,
+) -> JoinHandle<Result<BatchResult, Error>> {
     let span = tracing::info_span!("publish", changes = batch.as_ref().map_or(0, |b| b.changes.len()));
     let caller = traced(caller, &span);
-    Ok(tokio::spawn(publish(core, caller, batch, place).instrument(span)))
+    tokio::spawn(publish(core, caller, batch, place).instrument(span))
 }
 
 async fn finish(begun: Result<JoinHandle<Result<BatchResult, Error>>, Status>) -> Result<PublishResponse, Status> {
@@ -95,11 +105,23 @@ impl IngestService for Handlers {
         core.check_open()?;
         let batches_max = core.limits.stream_batches_max;
         // Reading goes on only while answers are taken and fewer than `batches_max` batches are open: the rest is HTTP/2's flow control.
+        // Of a hub that is to stop nothing more is read; what was read is answered, then its publisher is told to go on elsewhere.
+        let (mut ending, mut ended) = (core.ending.subscribe(), core.ending.subscribe());
+        let until = async move {
+            // An error means that the door is gone, which is an end too.
+            let _ = ending.wait_for(|ending| *ending).await;
+        };
+        let last = move || ended.borrow_and_update().then(|| Err(Status::from(Error::Stopping)));
         let answers = request
             .into_inner()
+            .take_until(until)
             .then(move |request| begin(core.clone(), caller.clone(), request).instrument(span.clone()))
             .map(finish)
-            .buffered(batches_max);
+            .buffered(batches_max)
+            .chain(futures::stream::once(std::future::ready(())).filter_map({
+                let mut last = last;
+                move |()| std::future::ready(last())
+            }));
         // After an error nothing follows: what the publisher had sent behind it is answered by its retry.
         let mut failed = false;
         let answers = answers.take_while(move |answer| {
@@ -116,9 +138,12 @@ impl IngestService for Handlers {
     ) -> Result<Response<PublishBatchResponse>, Status> {
         let caller = caller_of(&request)?;
         let span = span("PublishBatch", &request);
-        let request = Ok(PublishRequest { batch: request.into_inner().batch });
-        let begun = begin(self.0.clone(), caller, request).instrument(span).await;
-        let PublishResponse { result } = finish(begun).await?;
+        let batch = request.into_inner().batch;
+        let carried = async {
+            let place = self.0.places.soon(&caller.principal).await?;
+            Ok(carry(self.0.clone(), caller.clone(), batch, place))
+        };
+        let PublishResponse { result } = finish(carried.instrument(span).await).await?;
         Ok(Response::new(PublishBatchResponse { result }))
     }
 
@@ -165,24 +190,38 @@ impl IngestService for Handlers {
         let control = Control { actor: caller.principal.to_string(), reason: String::new(), order };
         let appended = append_control(&core.log, &control, &core.clock, &core.salts).await;
         let position = appended.map_err(|error| {
-            tracing::error!(error = %told(&error), "a declaration was not appended");
-            match error {
-                ControlError::Append(error) => {
-                    core.health.failed(&error);
-                    Error::from(error)
-                }
-                ControlError::TooLarge(_) | ControlError::Salt(_) => Error::Internal,
+            if let ControlError::Append(error) = error {
+                core.health.failed(&error, 0);
+                return Error::from(error);
             }
+            tracing::error!(error = %told(&error), "a declaration was not appended");
+            Error::Internal
         })?;
         Ok(Response::new(DeclareExpectedResponse { position: Some(wire_position(position)) }))
     }
 
     async fn get_keys(&self, request: Request<GetKeysRequest>) -> Result<Response<GetKeysResponse>, Status> {
         caller_of(&request)?;
-        let valid_from = self.0.key_since.get().copied().map(wire_time);
-        let key = SigningKey { verifier: self.0.key.verifier().to_string(), valid_from };
-        Ok(Response::new(GetKeysResponse { keys: vec![key] }))
+        Ok(Response::new(GetKeysResponse { keys: signing_keys(&self.0) }))
     }
+}
+
+/// The key that signs, and those that did or will, in their order.
+fn signing_keys(core: &Core) -> Vec<SigningKey> {
+    let present = core.signers.present().verifier().to_string();
+    let state = core.control.load();
+    let mut keys: Vec<SigningKey> = Vec::with_capacity(state.signing.len().max(1));
+    keys.extend(state.signing.iter().map(|period| SigningKey {
+        verifier: period.verifier.clone(),
+        valid_from: period.from.map(wire_time),
+        valid_until: period.until.map(wire_time),
+        signs: period.verifier == present,
+    }));
+    if !keys.iter().any(|key| key.signs) {
+        let valid_from = core.key_since.get().copied().map(wire_time);
+        keys.push(SigningKey { verifier: present, valid_from, valid_until: None, signs: true });
+    }
+    keys
 }
 
 fn expected(core: &Core, caller: &Caller, request: DeclareExpectedRequest) -> Result<Order, Error> {
@@ -190,6 +229,7 @@ fn expected(core: &Core, caller: &Caller, request: DeclareExpectedRequest) -> Re
     core.access.load().may_write(&caller.principal, &register, &record_type)?;
     let register = RegisterName::try_from(register.as_str())
         .map_err(|e| Error::Field { field: "register", description: e.to_string() })?;
+    core.check_takes(&register)?;
     let state = core.control.load();
     let contract = state.current(&register).ok_or_else(|| {
         let description = "the register has no contract: register one first".into();

@@ -2,17 +2,21 @@
 
 use std::collections::BTreeMap;
 
-use projection::head::{Facts, Head, HeadFinding, Linked, StoredVersion};
+use projection::head::{Facts, Head, HeadFinding, Linked, RULE_QUARANTINED, StoredVersion};
+use projection::quarantine::Parked;
 use record::entry::BodyError;
 use record::{Entry, Envelope, Position, Pseudonym, RecordId, RegisterName, Stream};
 use telemetry::told;
-use view_store::{Table, View};
+use view_store::{KeyRange, Table, View};
 use wire::ingest::{ChangeKey, ChangeState, ChangeStatus, Violation};
 
 use crate::change::{violation, wire_position};
 use crate::error::Error;
 use crate::limits::STATUS_KEYS_MAX;
 use crate::shared::Core;
+
+/// Parked changes of one record that are looked through.
+const PARKED_MAX: usize = 1_000;
 
 /// Reads the heads: blocks on the disk.
 pub(crate) fn statuses(core: &Core, caller: &str, keys: Vec<ChangeKey>) -> Result<Vec<ChangeStatus>, Error> {
@@ -27,7 +31,7 @@ pub(crate) fn statuses(core: &Core, caller: &str, keys: Vec<ChangeKey>) -> Resul
     for register in registers {
         access.publishes_to(caller, register)?;
     }
-    let view = core.heads.view().map_err(unreadable)?;
+    let view = core.views()?.view().map_err(unreadable)?;
     keys.into_iter().map(|key| status(core, &view, key)).collect()
 }
 
@@ -43,6 +47,9 @@ fn status(core: &Core, view: &View, key: ChangeKey) -> Result<ChangeStatus, Erro
     let record = record.map_err(|e| Error::Field { field: "keys.record_id", description: e.to_string() })?;
     let record = core.secret.pseudonym(&register, &record);
     let not_yet = |key| ChangeStatus { key: Some(key), state: ChangeState::NotYetFolded.into(), ..Default::default() };
+    if let Some(parked) = quarantined(view, record, key.version)? {
+        return Ok(ChangeStatus { key: Some(key), ..parked });
+    }
     let Some(row) = view.get(Table::Head, &record.0).map_err(unreadable)? else { return Ok(not_yet(key)) };
     let head = Head::decode(&row).map_err(|error| {
         tracing::error!(error = %told(&error), "a head cannot be decoded");
@@ -57,6 +64,29 @@ fn status(core: &Core, view: &View, key: ChangeKey) -> Result<ChangeStatus, Erro
         findings: findings(core, record, &head)?,
         key: Some(key),
     })
+}
+
+/// Whether the version is parked, or waits behind one of its record that is.
+fn quarantined(view: &View, record: Pseudonym, version: u64) -> Result<Option<ChangeStatus>, Error> {
+    let rows = view.range(Table::Control, KeyRange::Prefix(&Parked::prefix(record)), PARKED_MAX).map_err(unreadable)?;
+    let parked = rows.iter().map(|(key, row)| Parked::decode(key, row)).collect::<Result<Vec<_>, _>>();
+    let parked = parked.map_err(|error| {
+        tracing::error!(error = %told(&error), "a parked change cannot be decoded");
+        Error::Views
+    })?;
+    let Some(own) = parked.iter().find(|parked| parked.version == version) else { return Ok(None) };
+    let message = match &own.reason {
+        Some(reason) => format!("{reason}: the operator drops it or tries it again"),
+        None => {
+            "a change of this record before it cannot be applied: the operator drops that or tries it again".to_owned()
+        }
+    };
+    Ok(Some(ChangeStatus {
+        state: ChangeState::Parked.into(),
+        position: Some(wire_position(own.position)),
+        findings: vec![violation("", RULE_QUARANTINED, "bad_format", message)],
+        ..Default::default()
+    }))
 }
 
 fn state(head: &Head, stored: &StoredVersion) -> ChangeState {

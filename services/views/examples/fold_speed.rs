@@ -1,6 +1,7 @@
 //! How fast the fold is, alone: a nation's changes from a log on disk into a fresh store.
 //!
-//! `cargo run --release --example fold_speed -- [PERSONS] [fjall|sled] [LOG_DIR]`; a log folder that exists is used again.
+//! `cargo run --release --example fold_speed -- [PERSONS] [fjall|sled] [LOG_DIR] [all|one]`; a log folder that exists is used
+//! again. `one` keeps records of one mention alone.
 
 #[path = "../tests/support/mod.rs"]
 mod support;
@@ -26,7 +27,10 @@ async fn main() {
     let log = if dir.exists() {
         EventLog::Embedded(Embedded::open(&dir).expect("the log opens"))
     } else {
-        let nation = nation_log(persons, 1);
+        let mut nation = nation_log(persons, 1);
+        if args.next().is_some_and(|mix| mix == "one") {
+            nation.changes.retain(|change| change.truth.len() == 1);
+        }
         let log = log(&dir);
         let mut entries = nation.prefix;
         entries.push(nation.late_contract);
@@ -51,13 +55,14 @@ async fn main() {
             Fed::End => break,
         };
         entries += batch.len() as u64;
-        fold.fold_prepared(batch).expect("the fold takes every entry");
+        fold.fold_ahead(batch, || ()).expect("the fold takes every entry");
         if entries - mark.0 >= 20_000 {
             let rate = (entries - mark.0) as f64 / mark.1.elapsed().as_secs_f64();
             println!("{entries:>10} entries  {rate:>9.0} entries/s");
             mark = (entries, Instant::now());
         }
     }
+    fold.settle().expect("the store takes every batch");
     let seconds = begun.elapsed().as_secs_f64();
     let totals = fold.totals();
     println!("{entries} entries, {} live mentions, {} persons", totals.mentions, totals.persons);

@@ -12,11 +12,15 @@ use view_store::{KeyRange, Table, View};
 use crate::decisions;
 use crate::fold::{FoldError, MentionRow, decode_node};
 use crate::prepared::{Aligned, Side};
+use crate::rows;
 
 /// Rows that are read at once.
 const ROWS: usize = 4096;
-/// Pairs of subjects between which mentions moved that are told apart; above it, merges and splits are counted short.
+/// Pairs of subjects between which mentions moved, and records that differ, that are told apart; above it, merges, splits and their causes are
+/// counted short.
 pub const MOVED_MAX: usize = 2_000_000;
+/// Changed subjects whose attributes are compared.
+pub const SUBJECTS_MAX: usize = 2_000;
 
 /// Records of a register that differ, where an agency and a commune printed them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -45,6 +49,19 @@ pub struct SubjectChange {
     pub others: Vec<MentionId>,
 }
 
+/// Rows of one kind in both views.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct KindRows {
+    /// As [`rows::KINDS`] calls it.
+    pub kind: &'static str,
+    /// In the views that serve.
+    pub serving: u64,
+    /// In the prepared ones.
+    pub prepared: u64,
+    /// Whether they are the same rows.
+    pub equal: bool,
+}
+
 /// What differs.
 #[derive(Debug, Clone, Default)]
 pub struct Difference {
@@ -65,6 +82,12 @@ pub struct Difference {
     pub split: Vec<SubjectChange>,
     /// Whether there were more moves than are told apart.
     pub short: bool,
+    /// Why things differ, each with its count. A record was `added`, `changed` or `removed`; or its words are the same, and its
+    /// `versions`, `relations` or `findings` are others. A subject was merged or split because a record of it differs, or by
+    /// its links alone.
+    pub causes: BTreeMap<&'static str, u64>,
+    /// Subjects of which an answer may be another one: at most [`SUBJECTS_MAX`], the first ones.
+    pub touched: BTreeSet<MentionId>,
 }
 
 /// Mentions, counted.
@@ -110,6 +133,7 @@ pub fn compare(
     mut progress: impl FnMut(u64, u64) -> bool,
 ) -> Result<Option<Difference>, FoldError> {
     let (serving, prepared) = (&aligned.serving, &aligned.prepared);
+    let mut changed = BTreeSet::new();
     let mut out = Difference { digests: Some((serving.digest, prepared.digest)), ..Difference::default() };
     let of = |side: &Side| side.totals.records + side.totals.mentions;
     let total = of(serving).max(of(prepared));
@@ -117,7 +141,7 @@ pub fn compare(
     let mut pairs = Pairs::new(&serving.view, &prepared.view, Table::Head);
     while let Some(rows) = pairs.next()? {
         for (key, before, after) in &rows {
-            out.record(key, before.as_deref(), after.as_deref(), samples_max)?;
+            out.record(key, (before.as_deref(), after.as_deref()), samples_max, &mut changed)?;
         }
         walked += rows.len() as u64;
         if !progress(walked, total) {
@@ -131,7 +155,11 @@ pub fn compare(
         let after = subjects(&prepared.view, rows.iter().map(|(_, _, after)| after.as_deref()))?;
         for (at, (key, ..)) in rows.iter().enumerate() {
             let mention = MentionId(key.as_ref().try_into().map_err(|_| FoldError::Row("mention"))?);
-            out.mention(mention, before[at], after[at], &mut moved);
+            let of_changed = match rows[at].1.as_deref().or(rows[at].2.as_deref()) {
+                Some(row) if !changed.is_empty() => changed.contains(&MentionRow::decode(row)?.record),
+                Some(_) | None => false,
+            };
+            out.mention(mention, (before[at], after[at]), of_changed, &mut moved);
         }
         walked += rows.len() as u64;
         if !progress(walked, total) {
@@ -142,13 +170,30 @@ pub fn compare(
     Ok(Some(out))
 }
 
+/// The rows of two views by kind: reads every row of both. `wanted` ends it by returning `false`.
+///
+/// # Errors
+/// [`FoldError`] when a store cannot be read.
+pub fn kinds(aligned: &Aligned, mut wanted: impl FnMut() -> bool) -> Result<Option<Vec<KindRows>>, FoldError> {
+    let Some(before) = rows::by_kind(&aligned.serving.view, |_| wanted())? else { return Ok(None) };
+    let Some(after) = rows::by_kind(&aligned.prepared.view, |_| wanted())? else { return Ok(None) };
+    let both = rows::KINDS.iter().zip(before.iter().zip(&after));
+    let rows = both.map(|((_, kind), (before, after))| KindRows {
+        kind,
+        serving: before.rows,
+        prepared: after.rows,
+        equal: before.digest() == after.digest(),
+    });
+    Ok(Some(rows.collect()))
+}
+
 impl Difference {
     fn record(
         &mut self,
         key: &[u8],
-        before: Option<&[u8]>,
-        after: Option<&[u8]>,
+        (before, after): (Option<&[u8]>, Option<&[u8]>),
         samples_max: usize,
+        changed: &mut BTreeSet<Pseudonym>,
     ) -> Result<(), FoldError> {
         let record = Pseudonym(key.try_into().map_err(|_| FoldError::Row("head"))?);
         let heads = [before, after].map(|row| row.map(Head::decode).transpose());
@@ -161,46 +206,64 @@ impl Difference {
         let (agency, commune) =
             facts.map_or_else(Default::default, |f| (f.agency.as_str().to_owned(), f.unit.0.clone()));
         let counts = self.records.entry((any.register.clone(), agency, commune)).or_default();
-        let differs = match (said, says) {
-            (None, None) => false,
+        let causes: Vec<&'static str> = match (said, says) {
+            (None, None) => Vec::new(),
             (None, Some(_)) => {
                 counts.added += 1;
-                true
+                vec!["record_added"]
             }
             (Some(_), None) => {
                 counts.removed += 1;
-                true
+                vec!["record_removed"]
             }
             (Some(said), Some(says)) if said != says => {
                 counts.changed += 1;
-                true
+                vec!["record_changed"]
             }
             (Some(_), Some(_)) => {
-                let rows = |head: &Option<Head>| {
-                    let mut sum = LtHash::default();
-                    head.iter().for_each(|head| head.rows(record, |row| sum.add(&row)));
-                    sum.digest()
-                };
                 // Encoded heads are equal nearly always; their rows leave out what two copies of a log may differ in.
-                let differs = before != after && rows(&before) != rows(&after);
-                counts.same += u64::from(!differs);
-                counts.other_rows += u64::from(differs);
-                differs
+                let causes = if before == after { Vec::new() } else { other_rows(record, &before, &after) };
+                counts.same += u64::from(causes.is_empty());
+                counts.other_rows += u64::from(!causes.is_empty());
+                causes
             }
         };
-        if differs && self.record_samples.len() < samples_max {
+        if causes.is_empty() {
+            return Ok(());
+        }
+        causes.into_iter().for_each(|cause| self.count(cause));
+        if self.record_samples.len() < samples_max {
             self.record_samples.push(record);
+        }
+        if changed.len() < MOVED_MAX {
+            changed.insert(record);
+        } else {
+            self.short = true;
         }
         Ok(())
     }
 
+    fn count(&mut self, cause: &'static str) {
+        *self.causes.entry(cause).or_default() += 1;
+    }
+
+    fn touch(&mut self, subject: MentionId) {
+        if self.touched.len() < SUBJECTS_MAX {
+            self.touched.insert(subject);
+        }
+    }
+
+    /// `of_changed`: the mention stands in a record that differs.
     fn mention(
         &mut self,
         mention: MentionId,
-        before: Option<MentionId>,
-        after: Option<MentionId>,
-        moved: &mut BTreeMap<(MentionId, MentionId), u64>,
+        (before, after): (Option<MentionId>, Option<MentionId>),
+        of_changed: bool,
+        moved: &mut Moves,
     ) {
+        if of_changed {
+            [before, after].into_iter().flatten().for_each(|subject| self.touch(subject));
+        }
         self.subjects.0 += u64::from(before == Some(mention));
         self.subjects.1 += u64::from(after == Some(mention));
         match (before, after) {
@@ -211,7 +274,7 @@ impl Difference {
             (Some(before), Some(after)) => {
                 self.mentions.moved += 1;
                 if moved.len() < MOVED_MAX {
-                    *moved.entry((before, after)).or_default() += 1;
+                    *moved.entry((before, after)).or_default() |= of_changed;
                 } else {
                     self.short = true;
                 }
@@ -220,34 +283,58 @@ impl Difference {
     }
 
     /// A subject keeps its id as long as its anchor is in it; so the moves, and whether an id is still a subject, tell all.
-    fn subjects_of(
-        &mut self,
-        moved: &BTreeMap<(MentionId, MentionId), u64>,
-        aligned: &Aligned,
-    ) -> Result<(), FoldError> {
+    fn subjects_of(&mut self, moved: &Moves, aligned: &Aligned) -> Result<(), FoldError> {
         let stays = |view: &View, subject: MentionId| {
             Ok::<_, FoldError>(decisions::subject_of(view, subject)? == Some(subject))
         };
         let mut into: BTreeMap<MentionId, BTreeSet<MentionId>> = BTreeMap::new();
         let mut out_of: BTreeMap<MentionId, BTreeSet<MentionId>> = BTreeMap::new();
-        for (before, after) in moved.keys() {
+        let (mut into_changed, mut out_of_changed) = (BTreeSet::new(), BTreeSet::new());
+        for ((before, after), of_changed) in moved {
             into.entry(*after).or_default().insert(*before);
             out_of.entry(*before).or_default().insert(*after);
+            if *of_changed {
+                into_changed.insert(*after);
+                out_of_changed.insert(*before);
+            }
         }
         for (subject, mut others) in into {
             if stays(&aligned.serving.view, subject)? || others.len() > 1 {
                 others.remove(&subject);
+                self.count(if into_changed.contains(&subject) { "merged_by_records" } else { "merged_by_links" });
+                others.iter().chain([&subject]).for_each(|subject| self.touch(*subject));
                 self.merged.push(SubjectChange { subject, others: others.into_iter().collect() });
             }
         }
         for (subject, mut others) in out_of {
             if stays(&aligned.prepared.view, subject)? || others.len() > 1 {
                 others.remove(&subject);
+                self.count(if out_of_changed.contains(&subject) { "split_by_records" } else { "split_by_links" });
+                others.iter().chain([&subject]).for_each(|subject| self.touch(*subject));
                 self.split.push(SubjectChange { subject, others: others.into_iter().collect() });
             }
         }
         Ok(())
     }
+}
+
+/// Mentions that moved from one subject to another, and whether one of them stands in a record that differs.
+type Moves = BTreeMap<(MentionId, MentionId), bool>;
+
+/// Which rows of a record differ whose words are the same.
+fn other_rows(record: Pseudonym, before: &Option<Head>, after: &Option<Head>) -> Vec<&'static str> {
+    let sums = |head: &Option<Head>| {
+        let mut sums: BTreeMap<u8, LtHash> = BTreeMap::new();
+        head.iter().for_each(|head| {
+            head.rows(record, |row| sums.entry(row.first().copied().unwrap_or_default()).or_default().add(&row));
+        });
+        sums
+    };
+    let (before, after) = (sums(before), sums(after));
+    let digest = |sums: &BTreeMap<u8, LtHash>, byte| sums.get(&byte).map(LtHash::digest);
+    let kinds = [(1, "versions"), (5, "relations"), (6, "findings")];
+    let differs = kinds.into_iter().filter(|(byte, _)| digest(&before, *byte) != digest(&after, *byte));
+    differs.map(|(_, cause)| cause).collect()
 }
 
 fn statement(version: &StoredVersion) -> [u8; 32] {

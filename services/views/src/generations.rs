@@ -40,21 +40,26 @@ pub(crate) struct Generations {
 impl Generations {
     /// Reads the plan; the first one when there is none.
     pub(crate) fn open(dir: &Path) -> io::Result<Self> {
-        fs::create_dir_all(dir)?;
-        let plan = match fs::read(dir.join(PLAN)) {
+        // Whoever is refused needs to know where.
+        let named = |e: io::Error| io::Error::new(e.kind(), format!("{}: {e}", dir.display()));
+        fs::create_dir_all(dir).map_err(named)?;
+        Ok(Self { dir: dir.to_owned(), plan: Self::read(dir).map_err(named)? })
+    }
+
+    fn read(dir: &Path) -> io::Result<Plan> {
+        match fs::read(dir.join(PLAN)) {
             Ok(bytes) => serde_json::from_slice(&bytes).map_err(|e| {
                 let what = format!(
                     "{}: {e}: remove the file and the folders beside it, they are folded again",
                     dir.join(PLAN).display()
                 );
                 io::Error::new(io::ErrorKind::InvalidData, what)
-            })?,
+            }),
             Err(e) if e.kind() == io::ErrorKind::NotFound => {
-                Plan { serving: Place { number: 1, basis: String::new() }, prepared: None, previous: None }
+                Ok(Plan { serving: Place { number: 1, basis: String::new() }, prepared: None, previous: None })
             }
-            Err(e) => return Err(e),
-        };
-        Ok(Self { dir: dir.to_owned(), plan })
+            Err(e) => Err(e),
+        }
     }
 
     fn folder(&self, place: &Place) -> PathBuf {
@@ -69,6 +74,11 @@ impl Generations {
     /// The folder of the views that are being prepared.
     pub(crate) fn prepared(&self) -> Option<(PathBuf, &str)> {
         self.plan.prepared.as_ref().map(|place| (self.folder(place), place.basis.as_str()))
+    }
+
+    /// The folder of the views that served before.
+    pub(crate) fn former(&self) -> Option<PathBuf> {
+        self.plan.previous.as_ref().map(|place| self.folder(place))
     }
 
     /// Name of the basis of those that served before.
@@ -134,6 +144,22 @@ impl Generations {
         Ok(self.serving())
     }
 
+    /// A folder that no plan names, for views that are copied from another process; what an earlier copy left there is removed.
+    pub(crate) fn aside(&self) -> io::Result<PathBuf> {
+        let folder = self.dir.join(self.next().to_string());
+        discard(&folder)?;
+        Ok(folder)
+    }
+
+    /// The views that were put into [`Generations::aside`] serve. Those that did are removed, or kept as the ones before.
+    pub(crate) fn install(&mut self, keeps: bool) -> io::Result<()> {
+        let (place, before) = (Place { number: self.next(), basis: String::new() }, self.plan.serving.clone());
+        let gone = if keeps { self.plan.previous.clone() } else { Some(before.clone()) };
+        let previous = if keeps { Some(before) } else { self.plan.previous.clone() };
+        self.put(Plan { serving: place, previous, prepared: self.plan.prepared.clone() })?;
+        gone.map_or(Ok(()), |place| discard(&self.folder(&place)))
+    }
+
     /// Removes what was prepared.
     pub(crate) fn discard_prepared(&mut self) -> io::Result<()> {
         let Some(place) = self.plan.prepared.clone() else { return Ok(()) };
@@ -147,6 +173,17 @@ impl Generations {
         self.put(Plan { previous: None, ..self.plan.clone() })?;
         discard(&self.folder(&place))
     }
+}
+
+/// The folders of views in `dir` and what each is for, as the plan has them; changes nothing.
+///
+/// # Errors
+/// The plan cannot be read; the error says what to do.
+pub fn folders(dir: &Path) -> io::Result<Vec<(&'static str, PathBuf)>> {
+    let plan = Generations::read(dir)?;
+    let places =
+        [("serving", Some(&plan.serving)), ("prepared", plan.prepared.as_ref()), ("previous", plan.previous.as_ref())];
+    Ok(places.into_iter().filter_map(|(what, place)| Some((what, dir.join(place?.number.to_string())))).collect())
 }
 
 fn discard(folder: &Path) -> io::Result<()> {
@@ -165,6 +202,7 @@ mod tests {
         let second = generations.prepare("model 2".into()).expect("prepares");
         assert_eq!(second, dir.path().join("2"));
         generations.take_over("model 1".into()).expect("takes over");
+        assert_eq!(generations.aside().expect("writable"), dir.path().join("3"), "no plan names it");
         let mut again = Generations::open(dir.path()).expect("opens again");
         assert_eq!((again.serving(), again.previous()), (second.clone(), Some("model 1")));
         assert_eq!(again.bring_back().expect("is there"), Some(dir.path().join("1")));
@@ -174,5 +212,19 @@ mod tests {
         again.discard_prepared().expect("is removed");
         again.discard_previous().expect("is removed");
         assert_eq!((again.prepared(), again.previous()), (None, None));
+    }
+
+    #[test]
+    fn a_copy_serves_once_it_is_installed_and_what_it_replaces_goes_or_stays() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let mut generations = Generations::open(dir.path()).expect("opens");
+        assert_eq!(generations.aside().expect("writable"), dir.path().join("2"));
+        assert_eq!(Generations::open(dir.path()).expect("opens").serving(), dir.path().join("1"));
+        generations.install(false).expect("writable");
+        assert_eq!((generations.serving(), generations.previous()), (dir.path().join("2"), None));
+        assert_eq!(generations.aside().expect("writable"), dir.path().join("3"));
+        generations.install(true).expect("writable");
+        let again = Generations::open(dir.path()).expect("opens again");
+        assert_eq!((again.serving(), again.previous()), (dir.path().join("3"), Some("")));
     }
 }

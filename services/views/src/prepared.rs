@@ -4,7 +4,7 @@
 //! lets them take over: it brings both to the same positions first, so that no position is ever answered from views that go
 //! back behind it.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc;
@@ -12,14 +12,16 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use event_log::EventLog;
+use projection::FOLD_VERSION;
 use projection::basis::{Basis, BasisName};
 use projection::state::ControlState;
 use record::control::Control;
-use record::{Digest, Entry, Index, Positions, Stream};
+use record::{Digest, Entry, Index, Positions, Stream, Timestamp};
 use telemetry::told;
 use tokio::sync::{oneshot, watch};
 use view_store::{Expect, Options, View, ViewStore};
 
+use crate::copying::Given;
 use crate::fold::{Fed, Feed, FeedOptions, Fold, FoldError, Totals};
 use crate::runtime::StartError;
 
@@ -66,6 +68,10 @@ pub struct Side {
     pub totals: Totals,
     /// What they are folded with.
     pub basis: BasisName,
+    /// By which version of the fold.
+    pub fold_version: u32,
+    /// What the control stream had decided there.
+    pub(crate) control: Arc<ControlState>,
 }
 
 impl Side {
@@ -75,6 +81,8 @@ impl Side {
             digest: fold.digest().digest(),
             totals: fold.totals(),
             basis: fold.control().serving(),
+            fold_version: FOLD_VERSION,
+            control: Arc::clone(fold.control()),
         })
     }
 }
@@ -133,8 +141,10 @@ pub(crate) enum Command {
     Prepare { basis: BasisName, share: u8, reply: Reply<()> },
     Previous { reply: Reply<BasisName> },
     Compare { reply: Reply<Aligned> },
+    Former { reply: Reply<PathBuf> },
     Switch { equal: bool, reply: Reply<(Digest, Digest)> },
     Discard { previous: bool, reply: Reply<()> },
+    Copy { aside: PathBuf, reply: Reply<Given> },
 }
 
 /// Asks the fold's thread. Cheap to clone.
@@ -175,6 +185,14 @@ impl Operator {
     /// [`PrepareError`].
     pub async fn compare(&self) -> Result<Aligned, PrepareError> {
         self.ask(|reply| Command::Compare { reply }).await
+    }
+
+    /// The folder of the views that served before.
+    ///
+    /// # Errors
+    /// [`PrepareError::NoPrevious`].
+    pub async fn former(&self) -> Result<PathBuf, PrepareError> {
+        self.ask(|reply| Command::Former { reply }).await
     }
 
     /// Lets the prepared views take over; with `equal` only when their digest is that of those that serve. Both digests, at
@@ -262,12 +280,22 @@ fn status_of(fold: &Fold, failed: Option<String>) -> PreparedStatus {
     PreparedStatus { basis: fold.control().serving(), entries, of, level, totals: fold.totals(), failed }
 }
 
+/// How much nicer than the fold that serves one beside it is, unless it may take all of a thread's time: somebody waits for an answer, and nobody
+/// for other views.
+const NICENESS: i32 = 10;
+
 fn run(
     mut fold: Fold,
     share: u8,
     stop: &AtomicBool,
     status: &watch::Sender<PreparedStatus>,
 ) -> Result<Fold, FoldError> {
+    // The thread ends when the views take over, and with it what it was nice about.
+    if share < 100
+        && let Err(error) = rustix::process::nice(NICENESS)
+    {
+        tracing::warn!(%error, "views that are prepared compete with publishers and portals for the processors");
+    }
     let result = follow(&mut fold, share, stop, status);
     if let Err(error) = result {
         tracing::error!(error = %told(&error), "the prepared views cannot be folded further");
@@ -310,6 +338,11 @@ fn rest(worked: Duration, share: u8, stop: &AtomicBool) {
     }
 }
 
+/// The name of what the control stream of a log wants views to be folded with.
+pub(crate) fn ordered_name(log: &EventLog) -> Result<BasisName, StartError> {
+    Ok(control_until(log, Index(u64::MAX))?.ordered())
+}
+
 /// What the control stream of a log wants views to be folded with: what a fresh store begins with.
 pub(crate) fn ordered_basis(log: &EventLog) -> Result<Basis, StartError> {
     let state = control_until(log, Index(u64::MAX))?;
@@ -329,6 +362,15 @@ pub(crate) fn basis_at(log: &EventLog, end: Index, model: Option<u32>) -> Result
 }
 
 fn control_until(log: &EventLog, end: Index) -> Result<ControlState, StartError> {
+    control_states(log, end, |_, _| {})
+}
+
+/// The control state before `end`. `look` is called with the state and the time after each entry.
+pub(crate) fn control_states(
+    log: &EventLog,
+    end: Index,
+    mut look: impl FnMut(&ControlState, Timestamp),
+) -> Result<ControlState, StartError> {
     let mut state = ControlState::default();
     let mut reader = log.reader(&Positions::new(), event_log::StreamSet::empty().with(Stream::Control))?;
     loop {
@@ -344,7 +386,9 @@ fn control_until(log: &EventLog, end: Index) -> Result<ControlState, StartError>
             let entry = Entry::decode(&logged.bytes).map_err(|source| FoldError::Entry { position, source })?;
             let body = entry.plain_body().map_err(|source| FoldError::Body { position, source })?;
             let control = Control::decode(body).map_err(|source| FoldError::Entry { position, source })?;
-            state.apply(position.index, entry.header.recorded_at, control);
+            let recorded_at = entry.header.recorded_at;
+            state.apply(position.index, recorded_at, control);
+            look(&state, recorded_at);
         }
     }
     Ok(state)

@@ -17,7 +17,8 @@ use view_store::{KeyRange, Table, View};
 
 use crate::decisions::{self, Effect};
 use crate::fold::{
-    DecisionRow, FoldError, MentionRow, decision_row, decode_node, edge_row, effect_stands, effect_undone,
+    DecisionRow, FoldError, MentionRow, decision_row, decode_node, edge_row, effect_stands, effect_undone, parked,
+    parked_row,
 };
 use crate::runtime::ViewsHandle;
 use crate::verify::digest_of;
@@ -102,6 +103,40 @@ impl Sums {
     fn differing(&self, other: &Self) -> Vec<usize> {
         (0..BUCKETS).filter(|at| self.buckets[*at].digest() != other.buckets[*at].digest()).collect()
     }
+}
+
+/// The kinds of rows, by the first byte of their encoding.
+pub const KINDS: [(u8, &str); 6] =
+    [(1, "head"), (2, "mention"), (3, "edge"), (4, "decision"), (5, "relation"), (6, "finding")];
+
+/// The rows of one kind, summed.
+#[derive(Default)]
+pub struct OfKind {
+    /// How many.
+    pub rows: u64,
+    sum: LtHash,
+}
+
+impl OfKind {
+    /// The digest of these rows alone.
+    pub fn digest(&self) -> Digest {
+        self.sum.digest()
+    }
+}
+
+/// Every row of a view, summed by kind, in the order of [`KINDS`]. `pace` as in [`sums`].
+///
+/// # Errors
+/// [`FoldError`] when a row cannot be read.
+pub fn by_kind(view: &View, pace: impl FnMut(u64) -> bool) -> Result<Option<[OfKind; 6]>, FoldError> {
+    let mut kinds: [OfKind; 6] = std::array::from_fn(|_| OfKind::default());
+    let whole = walk(view, pace, |_, row| {
+        if let Some(at) = KINDS.iter().position(|(byte, _)| row.first() == Some(byte)) {
+            kinds[at].rows += 1;
+            kinds[at].sum.add(row);
+        }
+    })?;
+    Ok(whole.then_some(kinds))
 }
 
 /// What the last look at the live rows found.
@@ -217,6 +252,15 @@ fn walk(
     })?;
     if !whole {
         return Ok(false);
+    }
+    let mut last = None;
+    loop {
+        let page = parked(view, last.as_ref(), ROWS)?;
+        page.iter().for_each(|parked| each(RowName::Record(parked.record), &parked_row(parked.record)));
+        match page.into_iter().next_back() {
+            Some(parked) => last = Some(parked),
+            None => break,
+        }
     }
     tables(view, Table::Decision, |rows| {
         for (key, value) in rows {

@@ -18,10 +18,12 @@ use telemetry::{FoldMetrics, Metrics, told};
 use tokio::sync::{oneshot, watch};
 use view_store::{Expect, OpenError, Opened, Options, Serving, ViewStore};
 
-use crate::fold::{Fed, Feed, FeedOptions, Fold, FoldError, Folded, Totals};
+use crate::announce::Announcer;
+use crate::fold::{Fed, Feed, FeedOptions, Fold, FoldError, Folded, Quarantined, Totals};
 use crate::generations::Generations;
 use crate::prepared::{Beside, Command, Operator, PreparedStatus, entries, ordered_basis};
 use crate::query::Past;
+use crate::recovery::{Failures, Held, is_damage};
 use crate::rows::Checked;
 
 /// How the views are kept and folded.
@@ -87,6 +89,8 @@ pub struct FoldStatus {
     pub digest: Digest,
     /// What the views hold.
     pub totals: Totals,
+    /// What cannot be applied.
+    pub quarantined: Quarantined,
     /// Why the fold has stopped, when it has.
     pub stopped: Option<String>,
     /// Why the store was discarded at this start, while it is folded again.
@@ -252,10 +256,19 @@ impl Views {
     ) -> Result<Self, StartError> {
         let expect = Expect { fold_version: FOLD_VERSION, log_id };
         let mut generations = Generations::open(&options.dir)?;
-        let (store, rebuilding_because) = open(&options, &mut generations, expect)?;
-        let basis = if store.committed().positions.is_empty() { ordered_basis(&log)? } else { Basis::default() };
-        let mut fold = Fold::resume(store, log.clone(), secret.as_ref().clone(), basis)?;
-        prime(&mut fold, &log)?;
+        let (store, mut rebuilding_because) = open(&options, &mut generations, expect)?;
+        let fold = match resume(store, &log, &secret) {
+            // What opening the store did not come upon.
+            Err(StartError::Fold(error)) if options.rebuild && is_damage(&error) => {
+                let reason = told(&error);
+                tracing::warn!(%reason, "the view store is discarded and folded again from the log");
+                let dir = generations.serving();
+                ViewStore::discard(&dir)?;
+                rebuilding_because = Some(reason);
+                resume(ViewStore::open(&dir, options.store.clone(), expect)?.into_store(), &log, &secret)?
+            }
+            fold => fold?,
+        };
         let control = fold.shared_control();
         let access = Arc::new(ArcSwap::from_pointee(access_of(fold.control())?));
         let status = Arc::new(status_of(&fold, rebuilding_because.clone()));
@@ -285,13 +298,12 @@ impl Views {
         };
         let stop = Arc::new(AtomicBool::new(false));
         let run = Run {
-            fold,
+            fold: Held::new(fold),
             log,
             options,
             access,
             rebuilding_because,
-            status: status_tx,
-            folded: folded_tx,
+            announcer: Announcer::new(status_tx, folded_tx),
             metrics: metrics.fold(),
             expect,
             generations,
@@ -304,9 +316,15 @@ impl Views {
             takeovers,
             purges,
             lookups_left: false,
+            is_ahead: false,
+            before: None,
+            failures: Failures::default(),
         };
         let stopping = Arc::clone(&stop);
-        let thread = std::thread::Builder::new().name("fold".into()).spawn(move || run.until(&stopping))?;
+        let thread = std::thread::Builder::new().name("fold".into()).spawn(move || {
+            yield_to_callers();
+            run.until(&stopping)
+        })?;
         Ok(Self { handle, stop, thread: Some(thread) })
     }
 
@@ -330,7 +348,7 @@ impl Drop for Views {
     }
 }
 
-fn open(
+pub(crate) fn open(
     options: &ViewsOptions,
     generations: &mut Generations,
     expect: Expect,
@@ -370,12 +388,28 @@ pub(crate) fn may_rebuild(e: &OpenError) -> bool {
     }
 }
 
+/// The fold on an opened store, as far as the first policy and procedures at least.
+pub(crate) fn resume(store: ViewStore, log: &EventLog, secret: &LogSecret) -> Result<Fold, StartError> {
+    let fresh = store.committed().positions.is_empty();
+    let basis = if fresh { ordered_basis(log)? } else { Basis::default() };
+    let mut fold = Fold::resume(store, log.clone(), secret.clone(), basis)?;
+    prime(&mut fold, log)?;
+    Ok(fold)
+}
+
 /// Folds up to the first policy and procedures, so that whoever starts after this sees contracts and policies.
 fn prime(fold: &mut Fold, log: &EventLog) -> Result<(), StartError> {
     let mut reader = log.reader(fold.positions(), StreamSet::ALL_BUT_ACCESS)?;
     let primed = |fold: &Fold| fold.control().policy.is_some() && fold.control().procedures.is_some();
+    // Another process may be beginning the log at this moment.
+    let patience = if log.kind() == "kafka" { BEGIN_WAIT } else { Duration::ZERO };
+    let begun = Instant::now();
     while !primed(fold) {
         let batch = reader.next_batch(256, 1 << 20)?;
+        if batch.entries.is_empty() && begun.elapsed() < patience {
+            reader.wait(IDLE_WAIT);
+            continue;
+        }
         if batch.entries.is_empty() {
             break;
         }
@@ -389,6 +423,7 @@ fn status_of(fold: &Fold, rebuilding_because: Option<String>) -> FoldStatus {
         positions: fold.positions().clone(),
         digest: fold.digest().digest(),
         totals: fold.totals(),
+        quarantined: fold.quarantined(),
         stopped: None,
         rebuilding_because,
         switching_to: wanted_basis(fold.control()),
@@ -429,13 +464,12 @@ pub fn access_from(policy: &[u8], procedures: &[u8]) -> Result<Access, AccessErr
 }
 
 pub(crate) struct Run {
-    pub(crate) fold: Fold,
-    log: EventLog,
+    pub(crate) fold: Held,
+    pub(crate) log: EventLog,
     pub(crate) options: ViewsOptions,
     access: Arc<ArcSwap<Access>>,
-    rebuilding_because: Option<String>,
-    status: watch::Sender<Arc<FoldStatus>>,
-    folded: watch::Sender<Positions>,
+    pub(crate) rebuilding_because: Option<String>,
+    pub(crate) announcer: Announcer,
     metrics: FoldMetrics,
     pub(crate) expect: Expect,
     pub(crate) generations: Generations,
@@ -450,22 +484,38 @@ pub(crate) struct Run {
     pub(crate) takeovers: Arc<AtomicU64>,
     purges: Receiver<Purge>,
     lookups_left: bool,
+    /// The batch that was folded last may still be on its way into the store.
+    is_ahead: bool,
+    /// Of a fold that was let go of: what the next one takes on.
+    pub(crate) before: Option<(Arc<ArcSwap<ControlState>>, LogSecret)>,
+    pub(crate) failures: Failures,
 }
 
 const IDLE_WAIT: Duration = Duration::from_millis(200);
+/// Longest wait for the first entries of a log that another process begins.
+const BEGIN_WAIT: Duration = Duration::from_secs(30);
+
+/// How much nicer the fold is than those who are answered at once.
+const NICENESS: i32 = 5;
+
+/// Where processors are short, publishers and portals come first, and the fold keeps about a quarter: what is acknowledged is
+/// durable, and can be folded when there is time. The threads that this one starts take over its niceness.
+fn yield_to_callers() {
+    if let Err(error) = rustix::process::nice(NICENESS) {
+        tracing::warn!(%error, "the fold competes with publishers and portals for the processors");
+    }
+}
 
 impl Run {
     fn until(mut self, stop: &AtomicBool) -> Result<(), FoldError> {
-        let result = self.run(stop);
-        self.end_beside();
-        if let Err(e) = &result {
-            tracing::error!(error = %told(e), "the fold has stopped; queries go on with what is folded");
-            let mut status = status_of(&self.fold, self.rebuilding_because.take());
-            status.stopped = Some(told(e));
-            self.status.send_replace(Arc::new(status));
-            return result;
+        loop {
+            let result = self.run(stop);
+            self.end_beside();
+            match result {
+                Ok(()) => return self.fold.take().close(),
+                Err(error) => self.recover(error, stop)?,
+            }
         }
-        self.fold.close()
     }
 
     fn run(&mut self, stop: &AtomicBool) -> Result<(), FoldError> {
@@ -481,9 +531,11 @@ impl Run {
                 feed = Feed::start(&self.fold, &self.log, options, |_| true)?;
             }
             self.purge()?;
-            let batch = match feed.next(IDLE_WAIT)? {
+            let wait = if self.is_ahead { Duration::ZERO } else { IDLE_WAIT };
+            let batch = match feed.next(wait)? {
                 Fed::Batch(batch) => batch,
                 Fed::Idle => {
+                    self.settle()?;
                     self.metrics.behind(self.behind());
                     continue;
                 }
@@ -492,17 +544,29 @@ impl Run {
             };
             let begin = Instant::now();
             let policy = self.policy_indices();
-            let folded = self.fold.fold_prepared(batch)?;
+            let announcement = self.announcer.prepare();
+            let stored = announcement.clone();
+            let folded = self.fold.fold_ahead(batch, move || stored.stored())?;
+            self.is_ahead = true;
             self.lookups_left |= folded.lookups_left;
-            self.publish(&folded, policy);
             self.metrics.batch(folded.changes, folded.controls, begin.elapsed());
             self.metrics.behind(self.behind());
+            self.metrics.quarantined(self.fold.quarantined().records);
+            self.publish(&folded, policy);
+            announcement.came_to(self.status());
         }
-        Ok(())
+        self.settle()
+    }
+
+    /// Waits until the batch that was folded last is in the store, and the others know.
+    pub(crate) fn settle(&mut self) -> Result<(), FoldError> {
+        self.is_ahead = false;
+        self.fold.settle()
     }
 
     fn purge(&mut self) -> Result<(), FoldError> {
         while let Ok(Purge { lookups, done }) = self.purges.try_recv() {
+            self.settle()?;
             let begin = Instant::now();
             // What is prepared and what is kept for going back hold the same records: they can be folded again.
             self.end_beside();
@@ -529,6 +593,7 @@ impl Run {
         (control.policy.as_ref().map(|d| d.index), control.procedures.as_ref().map(|d| d.index))
     }
 
+    /// Hands over what came of a batch but for its rows, which may still be on their way.
     fn publish(&mut self, folded: &Folded, policy_before: (Option<Index>, Option<Index>)) {
         if folded.controls > 0 && self.policy_indices() != policy_before {
             match access_of(self.fold.control()) {
@@ -547,12 +612,14 @@ impl Run {
         if self.behind() == 0 {
             self.rebuilding_because = None;
         }
-        self.tell_folded();
+    }
+
+    fn status(&self) -> FoldStatus {
+        status_of(&self.fold, self.rebuilding_because.clone())
     }
 
     /// Tells the others how far the fold is.
     pub(crate) fn tell_folded(&self) {
-        self.folded.send_replace(self.fold.positions().clone());
-        self.status.send_replace(Arc::new(status_of(&self.fold, self.rebuilding_because.clone())));
+        self.announcer.tell(self.status());
     }
 }

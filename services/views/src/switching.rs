@@ -7,6 +7,7 @@ use projection::basis::{Basis, BasisName};
 use record::Digest;
 use telemetry::told;
 
+use crate::copying::Given;
 use crate::fold::{Fold, FoldError};
 use crate::prepared::{Aligned, Beside, Command, PrepareError, Side};
 use crate::runtime::{Run, wanted_basis};
@@ -102,6 +103,7 @@ impl Run {
     }
 
     fn command(&mut self, command: Command) -> Result<bool, FoldError> {
+        self.settle()?;
         let mut switched = false;
         // Whoever is answered must find what is prepared as it was left. An asker who has gone away needs no answer.
         match command {
@@ -120,6 +122,9 @@ impl Run {
                 self.tell_prepared();
                 let _ = reply.send(result);
             }
+            Command::Former { reply } => {
+                let _ = reply.send(self.generations.former().ok_or(PrepareError::NoPrevious));
+            }
             Command::Switch { equal, reply } => {
                 let result = self.take_over(equal)?;
                 switched = result.is_ok();
@@ -130,6 +135,11 @@ impl Run {
                 let result = self.discard(previous);
                 self.tell_prepared();
                 let _ = reply.send(result);
+            }
+            Command::Copy { aside, reply } => {
+                let basis = self.fold.control().serving();
+                let given = self.fold.outgoing(&aside).map(|outgoing| Given { outgoing, basis });
+                let _ = reply.send(given.map_err(PrepareError::from));
             }
         }
         Ok(switched)
@@ -167,6 +177,7 @@ impl Run {
 
     /// Takes the prepared fold from its thread, when it is level, and brings both to the same positions.
     fn align(&mut self) -> Result<Result<Fold, PrepareError>, FoldError> {
+        self.settle()?;
         let Some(beside) = &self.beside else { return Ok(Err(PrepareError::None)) };
         let status = beside.status();
         if let Some(failed) = status.failed {
@@ -236,7 +247,7 @@ impl Run {
             let _taking_over = self.taking_over.write().unwrap_or_else(std::sync::PoisonError::into_inner);
             prepared.adopt(self.fold.shared_control());
             self.reader.replace(prepared.reader());
-            std::mem::swap(&mut self.fold, &mut prepared);
+            std::mem::swap(&mut *self.fold, &mut prepared);
             self.takeovers.fetch_add(1, Ordering::Release);
             self.tell_folded();
         }

@@ -6,14 +6,14 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use event_log::EventLog;
-use projection::FOLD_VERSION;
 use projection::basis::Basis;
-use record::{Digest, LogSecret, LtHash, Positions, Stream};
-use view_store::{Expect, Options, StoreKind, View, ViewStore};
+use record::{Digest, LogSecret, LtHash, Positions};
+use view_store::{StoreKind, View, ViewStore};
 
-use crate::fold::{Fed, Feed, FeedOptions, Fold, FoldError, Totals, covered, decode_positions};
+use crate::fold::{FoldError, Totals, decode_positions};
 use crate::rows::{self, Differs, RowName};
 use crate::runtime::{StartError, ViewsHandle};
+use crate::{prepared, scratch};
 
 /// What a verification found.
 #[derive(Debug, Clone)]
@@ -91,33 +91,13 @@ pub fn verify(
     mut progress: impl FnMut(u64, u64) -> bool,
 ) -> Result<Option<Verification>, StartError> {
     let begin = Instant::now();
-    if scratch.exists() {
-        ViewStore::discard(scratch)?;
-    }
-    let options = Options { store, ..Options::default() };
-    let view = ViewStore::open(scratch, options, Expect { fold_version: FOLD_VERSION, log_id: *b"scratch of verif" })?;
-    let mut fold = Fold::resume(view.into_store(), log.clone(), secret.as_ref().clone(), claim.basis.clone())?;
-    let total = claim.positions.iter().filter(|(s, _, _)| *s != Stream::Access).map(|(_, _, i)| i.0).sum();
-    let options = FeedOptions { entries_max: 4096, bytes_max: 8 << 20, follow: false };
-    let feed = Feed::start(&fold, log, options, covered(&claim.positions))?;
-    let mut entries = 0;
-    while entries < total {
-        let batch = match feed.next(Duration::from_secs(1))? {
-            Fed::Batch(batch) => batch,
-            Fed::Idle => continue,
-            Fed::End => break,
-        };
-        entries += batch.len() as u64;
-        fold.fold_prepared(batch)?;
-        if !progress(entries, total) {
-            drop(fold);
-            ViewStore::discard(scratch)?;
-            return Ok(None);
-        }
-    }
+    let folded =
+        scratch::fold_up_to((log, secret), claim.basis.clone(), &claim.positions, (scratch, store), &mut progress)?;
+    let Some(fold) = folded else { return Ok(None) };
+    let total = prepared::entries(&claim.positions);
     let (replay, totals) = (fold.digest().digest(), fold.totals());
     let elapsed = begin.elapsed();
-    let sums = rows::sums(&claim.view, |_| progress(entries, total))?;
+    let sums = rows::sums(&claim.view, |_| progress(total, total))?;
     let Some(live) = sums else {
         drop(fold);
         ViewStore::discard(scratch)?;
@@ -131,5 +111,13 @@ pub fn verify(
     }
     drop(fold);
     ViewStore::discard(scratch)?;
-    Ok(Some(Verification { live: claim.digest, replay, rows: live.digest(), differences, entries, elapsed, totals }))
+    Ok(Some(Verification {
+        live: claim.digest,
+        replay,
+        rows: live.digest(),
+        differences,
+        entries: total,
+        elapsed,
+        totals,
+    }))
 }

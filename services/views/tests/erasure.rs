@@ -16,18 +16,6 @@ use tempfile::tempdir;
 use view_store::{Expect, KeyRange, Options, StoreKind, Table, ViewStore};
 use views::fold::Fold;
 
-/// A small generator of chance; xorshift64*.
-struct Chance(u64);
-
-impl Chance {
-    fn below(&mut self, n: usize) -> usize {
-        self.0 ^= self.0 >> 12;
-        self.0 ^= self.0 << 25;
-        self.0 ^= self.0 >> 27;
-        (self.0.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 33) as usize % n
-    }
-}
-
 fn ring() -> Keyring {
     Keyring::new([1; 16], KeyTree::new([9; 32]))
 }
@@ -140,7 +128,7 @@ async fn whenever_an_erasure_comes_the_views_are_as_if_the_record_never_had() {
             // Every third round has plain entries of before among them.
             .map(|c| if round % 3 == 0 && chance.below(2) == 0 { c.bytes.clone() } else { encrypted(&c.bytes, &tree) })
             .collect();
-        let orders: Vec<Bytes> = erased.iter().map(|r| control(Order::Erasure { record: *r })).collect();
+        let orders: Vec<Bytes> = erased.iter().map(|r| control(Order::Erasure { records: vec![*r] })).collect();
         for order in orders {
             entries.insert(chance.below(entries.len() + 1), order);
         }
@@ -179,7 +167,7 @@ async fn a_purge_removes_what_files_still_hold_of_erased_records_and_moves_no_vi
     // Half of the keys are destroyed before the fold can read the bodies again, as after a crash.
     let (early, late): (BTreeSet<Pseudonym>, BTreeSet<Pseudonym>) = erased.iter().partition(|r| r.0[15] % 2 == 0);
     destroy(&keys, &early);
-    append(&log, erased.iter().map(|r| control(Order::Erasure { record: *r })).collect()).await;
+    append(&log, erased.iter().map(|r| control(Order::Erasure { records: vec![*r] })).collect()).await;
     fold_all(&mut fold, &log);
     let after = Outcome::of(&fold);
     destroy(&keys, &late);
@@ -212,8 +200,15 @@ async fn whoever_asked_for_an_erasure_does_not_approve_it() {
         let body = record::control::Control { actor: actor.into(), reason: "r".into(), order }.encode();
         Bytes::from(Entry::encode_salted(&header, &[1; 16], &body).expect("a control entry fits"))
     };
-    let decide = |approved| Order::ErasureDecided { asked, approved };
-    append(&log, vec![by("a", Order::ErasureAsked { records: vec![record] }), by("a", decide(true))]).await;
+    let decide = |approved| Order::Decided { asked, approved };
+    append(
+        &log,
+        vec![
+            by("a", Order::Asked { order: Box::new(Order::Erasure { records: vec![record] }) }),
+            by("a", decide(true)),
+        ],
+    )
+    .await;
     fold_all(&mut fold, &log);
     assert_eq!((Outcome::of(&fold), fold.control().asked.len()), (before, 1));
     append(&log, vec![by("b", decide(true)), by("c", decide(true))]).await;

@@ -11,18 +11,6 @@ use support::*;
 use tempfile::tempdir;
 use view_store::StoreKind;
 
-/// A small generator of chance for the orders that are tried; xorshift64*.
-struct Chance(u64);
-
-impl Chance {
-    fn below(&mut self, n: usize) -> usize {
-        self.0 ^= self.0 >> 12;
-        self.0 ^= self.0 << 25;
-        self.0 ^= self.0 >> 27;
-        (self.0.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 33) as usize % n
-    }
-}
-
 /// Reviewers' decisions on pairs of mentions, some of the same person, most of any two; some contradict, some are undone.
 fn decisions(nation: &NationLog, count: usize, chance: &mut Chance) -> Vec<Bytes> {
     let mentions: Vec<(MentionId, nation::TrueSubject)> =

@@ -452,7 +452,7 @@ async fn a_commune_reads_its_own_people_only() {
 #[tokio::test(flavor = "multi_thread")]
 async fn quality_and_status_count_what_is_folded() {
     let hub = hub_with_residence().await;
-    let quality = GetQualityRequest { register: "population".into(), by: "commune".into() };
+    let quality = GetQualityRequest { register: "population".into(), by: "commune".into(), trend_hours: 0 };
     let rows = hub.query.get_quality(hub.ask(AUDITOR, quality)).await.expect("granted").into_inner().rows;
     assert_eq!(rows.len(), 1);
     assert_eq!((rows[0].records, rows[0].sufficient), (1, None), "no expected number, no measure");

@@ -5,6 +5,7 @@
 //! all or nothing: when it fails, any of its entries may be in the log, each partition's up to some entry. Append times are those of the
 //! appending process's clock; within one process they never go back.
 
+mod bare;
 mod bodies;
 mod client;
 mod ends;
@@ -30,12 +31,13 @@ use self::client::{Asker, told};
 use self::ends::Ends;
 use self::layout::{Layout, topic_name};
 use self::lookup::Lookup;
-pub(crate) use self::producer::Queued;
+pub use self::producer::Queued;
 use self::producer::Way;
 use crate::embedded::check_size;
 use crate::error::{AppendError, OpenError, ReadError};
 use crate::types::{Append, Appended, Locator, Logged, PartitionCounts, Stall, StreamSet};
 
+pub use bare::bare_rate;
 pub use options::{Compression, KafkaOptions, KafkaSasl, KafkaTls, LocalBodies, TopicPlan};
 pub use reader::KafkaReader;
 pub use topics::{brokers, init, inspect, remove};

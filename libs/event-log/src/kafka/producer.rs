@@ -109,7 +109,8 @@ impl Way {
 }
 
 /// A call whose entries are on their way to the brokers.
-pub(crate) struct Queued(Option<oneshot::Receiver<Result<Vec<Appended>, AppendError>>>);
+#[derive(Debug)]
+pub struct Queued(Option<oneshot::Receiver<Result<Vec<Appended>, AppendError>>>);
 
 impl Queued {
     /// Waits until they are acknowledged.

@@ -3,7 +3,7 @@
 //! An event store keeps its history: nothing is compacted, nothing but `access` is let go of, no broker that lacks acknowledged entries may
 //! lead, and an entry is acknowledged when enough brokers have it.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures::executor::block_on;
 use rdkafka::admin::{AdminClient, AdminOptions, ConfigResource, NewTopic, ResourceSpecifier, TopicReplication};
@@ -15,6 +15,9 @@ use super::layout::topic_name;
 use super::options::{KafkaOptions, MESSAGE_BYTES_MAX, TopicPlan};
 use crate::error::OpenError;
 use crate::types::PartitionCounts;
+
+/// How often brokers are asked whether they know a new topic.
+const LOOK: Duration = Duration::from_millis(20);
 
 /// What one setting of a topic must be.
 enum Rule {
@@ -161,13 +164,13 @@ pub fn remove(options: &KafkaOptions) -> Result<(), OpenError> {
 
 /// A new topic is known to all brokers only after a moment.
 fn wait_for(asker: &Asker, options: &KafkaOptions, topics: &[String]) -> Result<(), OpenError> {
-    let until = std::time::Instant::now() + options.read_timeout;
+    let until = Instant::now() + options.read_timeout;
     for topic in topics {
         while asker.shape(topic)?.is_none() {
-            if std::time::Instant::now() > until {
+            if Instant::now() > until {
                 return Err(OpenError::NoTopic { topic: topic.clone() });
             }
-            std::thread::sleep(Duration::from_millis(20));
+            std::thread::sleep(LOOK);
         }
     }
     Ok(())
@@ -193,14 +196,29 @@ fn check_with(asker: &Asker, admin: &AdminClient<Context>, options: &KafkaOption
     }
     let names: Vec<_> = topics.iter().map(|(_, topic)| ResourceSpecifier::Topic(topic)).collect();
     let request = AdminOptions::new().request_timeout(Some(options.read_timeout));
-    let found = block_on(admin.describe_configs(&names, &request)).map_err(|e| asker.unreachable(&e))?;
-    for ((stream, topic), found) in topics.iter().zip(found) {
+    let until = Instant::now() + options.read_timeout;
+    let described = loop {
+        let found = block_on(admin.describe_configs(&names, &request)).map_err(|e| asker.unreachable(&e))?;
+        if found.iter().all(is_told) || Instant::now() > until {
+            break found;
+        }
+        std::thread::sleep(LOOK);
+    };
+    for ((stream, topic), found) in topics.iter().zip(described) {
         let found = found.map_err(|code| OpenError::Client {
             detail: format!("the settings of {topic} cannot be read: {code}; this client needs DescribeConfigs on it"),
         })?;
         check_one(&options.topics, *stream, topic, &found)?;
     }
     Ok(())
+}
+
+/// Whether a broker told the settings of a topic: one that does not know the topic yet tells none.
+fn is_told(found: &Result<ConfigResource, RDKafkaErrorCode>) -> bool {
+    match found {
+        Ok(resource) => !resource.entries.is_empty(),
+        Err(code) => *code != RDKafkaErrorCode::UnknownTopicOrPartition,
+    }
 }
 
 fn check_one(plan: &TopicPlan, stream: Stream, topic: &str, found: &ConfigResource) -> Result<(), OpenError> {

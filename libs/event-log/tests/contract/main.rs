@@ -2,6 +2,7 @@
 
 mod crash;
 mod damage;
+mod inspect;
 #[macro_use]
 mod suite;
 

@@ -15,17 +15,24 @@ use record::Stream;
 /// One broker or three of this machine.
 pub struct Brokers {
     dir: PathBuf,
-    port: u16,
+    pub port: u16,
     pub bootstrap: String,
+    environment: Vec<(&'static str, String)>,
 }
 
 impl Brokers {
     /// Starts them, and ends the process's test with the script's own words when they do not start.
     pub fn start(count: u32) -> Self {
+        Self::start_in(count, |_| Vec::new())
+    }
+
+    /// With further variables for the script, which may depend on the first broker's port.
+    pub fn start_in(count: u32, environment: impl FnOnce(u16) -> Vec<(&'static str, String)>) -> Self {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         let dir = std::env::temp_dir().join(format!("hub-kafka-{}-{number}", std::process::id()));
-        let mut brokers = Self { dir, port: free_ports(number), bootstrap: String::new() };
+        let port = free_ports(number);
+        let mut brokers = Self { dir, port, bootstrap: String::new(), environment: environment(port) };
         brokers.bootstrap = brokers.run(&["up", &count.to_string()]).trim().to_owned();
         brokers
     }
@@ -38,7 +45,8 @@ impl Brokers {
             .args(arguments)
             .env("KAFKA_DIR", &self.dir)
             .env("KAFKA_PORT", self.port.to_string())
-            .env("KAFKA_OWNER", std::process::id().to_string());
+            .env("KAFKA_OWNER", std::process::id().to_string())
+            .envs(self.environment.iter().map(|(name, value)| (name, value)));
         let out = command.output().expect("deploy/kafka/kafka can be run");
         let told = String::from_utf8_lossy(&out.stderr);
         assert!(
@@ -58,13 +66,15 @@ impl Drop for Brokers {
     }
 }
 
-/// The first of three ports that are free together with those 100 above; others for each number.
+/// The first of three ports that are free together with those 20, 50 and 100 above; others for each number.
 fn free_ports(number: u32) -> u16 {
     let free = |port| std::net::TcpListener::bind(("127.0.0.1", port)).is_ok();
     let own = 20_000 + (std::process::id() % 80) as u16 * 3;
     (0..40u16)
         .map(|n| own + ((number * 40) as u16 + n) % 80 * 250)
-        .find(|first| (0..3).all(|n| free(first + n) && free(first + 100 + n)))
+        .find(|first| {
+            (0..3).all(|n| free(first + n) && free(first + 50 + n) && free(first + 100 + n)) && free(first + 20)
+        })
         .expect("some ports are free")
 }
 

@@ -8,4 +8,6 @@
 mod brokers;
 mod load;
 mod mock;
+mod network;
 mod outages;
+mod secure;

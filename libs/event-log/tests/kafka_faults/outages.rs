@@ -13,7 +13,7 @@ use crate::brokers::{self, Brokers};
 use crate::load::{Load, PARTITIONS, check, entry, until};
 
 /// How long an outage lasts.
-fn outage() -> Duration {
+pub fn outage() -> Duration {
     let given = std::env::var("HUB_FAULT_SECONDS").ok();
     Duration::from_secs(given.map_or(6, |s| s.parse().expect("HUB_FAULT_SECONDS is a number of seconds")))
 }

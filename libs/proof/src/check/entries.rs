@@ -47,7 +47,7 @@ impl Checker<'_> {
         // An entry whose head did not hold is not proven, though nothing of its own is wrong.
         let holds = self.failures.len() == before && (included || inclusion.is_none());
         let proven = holds.then(|| Proven {
-            shown: EntryShown { position, hash, standing, disclosed },
+            shown: EntryShown { position, hash, standing, disclosed, body: None },
             bytes: content.0.as_ref().map(|b| b.0.clone()),
         });
         self.entries.insert(position, proven);
@@ -73,6 +73,7 @@ impl Checker<'_> {
             register: header.register.map(String::from),
             record: header.record,
             version: header.version,
+            contract: header.contract,
             effective_at: header.effective_at,
             recorded_at: header.recorded_at,
             encrypted: header.codec == BodyCodec::Aes256Gcm,
@@ -107,6 +108,28 @@ impl Checker<'_> {
         let verdicts: Vec<_> = keys.map(|key| receipt.verify(key, log)).collect();
         if let (Some(Err(error)), false) = (verdicts.last(), verdicts.iter().any(Result::is_ok)) {
             self.fail("receipt", Problem::Receipt(error.to_string()));
+        }
+    }
+
+    /// Opens an entry's body. The commitment in the stored body leaves its secret no choice, and the entry's hash covers both.
+    pub(super) fn body(&mut self, position: &str, secret: &Hash32) {
+        let at = match position.parse::<record::Position>() {
+            Ok(at) => at,
+            Err(_) => return self.fail("position", Problem::Form("<stream>/<partition>/<index>")),
+        };
+        let bytes = match self.entries.get(&at) {
+            Some(Some(proven)) => proven.bytes.clone(),
+            // The entry's own failure stands already.
+            Some(None) => return,
+            None => return self.fail("position", Problem::Missing(format!("entry {at}"))),
+        };
+        let Some(bytes) = bytes else { return self.fail("position", Problem::Missing(format!("bytes of entry {at}"))) };
+        match Entry::decode(&bytes).map_err(Problem::Entry).and_then(|e| e.body_by(&secret.0).map_err(Problem::Secret))
+        {
+            Ok(body) => {
+                self.bodies.insert(at, Blob(body));
+            }
+            Err(problem) => self.fail("secret", problem),
         }
     }
 

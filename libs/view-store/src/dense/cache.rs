@@ -54,6 +54,12 @@ impl BlockCache {
         write()
     }
 
+    /// Lets `load` read a block past the cache, while nobody writes it.
+    pub(super) fn pass<T>(&self, number: u64, load: impl FnOnce() -> T) -> T {
+        let _held = self.slot(number).lock().unwrap_or_else(PoisonError::into_inner);
+        load()
+    }
+
     fn slot(&self, number: u64) -> &Mutex<Option<Slot>> {
         let spread = number.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32;
         &self.slots[usize::try_from(spread).expect("32 bits fit") % self.slots.len()]

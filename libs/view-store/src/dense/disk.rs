@@ -1,6 +1,7 @@
 //! The file of a dense table: blocks of rows, each with its checksum.
 
 use std::fs::{File, OpenOptions};
+use std::io::{BufReader, Read as _};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
@@ -14,6 +15,9 @@ use crate::error::Error;
 /// Blocks that a file grows by: 16 MiB.
 const GROWTH_BLOCKS: u64 = 4096;
 
+/// Unsound blocks that are named, at most.
+const UNSOUND_MAX: usize = 1_000;
+
 /// An open file. Rows are read by any thread; blocks are written by one checkpoint at a time.
 pub(crate) struct DenseDisk {
     table: DenseTable,
@@ -23,7 +27,7 @@ pub(crate) struct DenseDisk {
 }
 
 impl DenseDisk {
-    pub(super) fn open(dir: &Path, table: DenseTable, settled_len: u32, cache_bytes: u64) -> Result<Self, Error> {
+    pub(crate) fn open(dir: &Path, table: DenseTable, settled_len: u32, cache_bytes: u64) -> Result<Self, Error> {
         let path = dir.join(table.file_name());
         let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path);
         let file = file.map_err(|source| Error::io(&path, source))?;
@@ -38,7 +42,7 @@ impl DenseDisk {
         self.table
     }
 
-    pub(super) fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         &self.path
     }
 
@@ -61,6 +65,16 @@ impl DenseDisk {
         block::seal(block, self.salt(block_number));
     }
 
+    /// Reads a block as it is sealed, past the cache, which keeps what the fold needs.
+    pub(crate) fn sealed(&self, block_number: u64, block: &mut Block) -> Result<(), Error> {
+        self.cache.pass(block_number, || self.read_block(block_number, block))
+    }
+
+    /// Whether a block is sound, and was sealed for that place of this file.
+    pub(crate) fn is_sealed(&self, block_number: u64, block: &Block) -> bool {
+        block::is_intact(block, self.salt(block_number))
+    }
+
     /// Writes a sealed block to its place. No reader of the block looks at the file meanwhile.
     pub(crate) fn write_block(&self, block_number: u64, image: &Block) -> Result<(), Error> {
         let write = || self.file.write_all_at(image, block_number * BLOCK_BYTES as u64);
@@ -72,7 +86,7 @@ impl DenseDisk {
         self.file.sync_data().map_err(|source| Error::io(&self.path, source))
     }
 
-    pub(super) fn reserve(&self, len: u32) -> Result<(), Error> {
+    pub(crate) fn reserve(&self, len: u32) -> Result<(), Error> {
         let need = self.blocks_of(len);
         if need <= self.room_blocks()? {
             return Ok(());
@@ -106,14 +120,14 @@ impl DenseDisk {
     }
 
     fn salt(&self, block_number: u64) -> u64 {
-        u64::from(self.table.number()) << 56 | block_number
+        salt(self.table, block_number)
     }
 
     const fn rows_per_block(&self) -> u64 {
         (PAYLOAD_BYTES / self.table.row_bytes()) as u64
     }
 
-    fn blocks_of(&self, rows: u32) -> u64 {
+    pub(crate) fn blocks_of(&self, rows: u32) -> u64 {
         u64::from(rows).div_ceil(self.rows_per_block())
     }
 
@@ -121,4 +135,37 @@ impl DenseDisk {
         let bytes = self.file.metadata().map_err(|source| Error::io(&self.path, source))?.len();
         Ok(bytes / BLOCK_BYTES as u64)
     }
+}
+
+/// Salt of a block's checksum: files differ by their table.
+fn salt(table: DenseTable, block_number: u64) -> u64 {
+    u64::from(table.number()) << 56 | block_number
+}
+
+/// Reads a file without opening the store: how many blocks it holds, and the first of those whose checksum does not match. Zeros behind the last
+/// block that was written are room; of a stretch of zeros before it the first block is named.
+pub(crate) fn unsound_blocks(dir: &Path, table: DenseTable) -> Result<(u64, Vec<u64>), Error> {
+    let path = dir.join(table.file_name());
+    let at_path = |source| Error::io(&path, source);
+    let file = match File::open(&path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok((0, Vec::new())),
+        Err(source) => return Err(at_path(source)),
+    };
+    let blocks = file.metadata().map_err(at_path)?.len() / BLOCK_BYTES as u64;
+    let mut input = BufReader::with_capacity(1 << 20, file);
+    let (mut written, mut zeros_from, mut unsound) = (0, None, Vec::new());
+    let mut block = block::empty();
+    for number in 0..blocks {
+        input.read_exact(&mut block[..]).map_err(at_path)?;
+        if block.iter().all(|byte| *byte == 0) {
+            zeros_from = zeros_from.or(Some(number));
+            continue;
+        }
+        written = number + 1;
+        let broken = (!block::is_intact(&block[..], salt(table, number))).then_some(number);
+        unsound.extend(zeros_from.take().into_iter().chain(broken));
+        unsound.truncate(UNSOUND_MAX);
+    }
+    Ok((written, unsound))
 }

@@ -14,7 +14,7 @@ use std::sync::Arc;
 
 use crate::block::Block;
 use crate::error::Error;
-pub(crate) use disk::DenseDisk;
+pub(crate) use disk::{DenseDisk, unsound_blocks};
 use overlay::Overlay;
 
 /// What a dense file is for. The numbers are stored (redo rows, checksums) and never change.
@@ -175,6 +175,11 @@ impl DenseFile {
     /// The file itself.
     pub(crate) fn disk(&self) -> &DenseDisk {
         &self.disk
+    }
+
+    /// The file itself, for another thread.
+    pub(crate) fn shared_disk(&self) -> Arc<DenseDisk> {
+        Arc::clone(&self.disk)
     }
 
     fn no_such_row(&self, number: u32) -> Error {

@@ -55,6 +55,13 @@ impl Run {
         self.header.entries
     }
 
+    /// Checks every block's checksum. How many there are.
+    pub(super) fn check(&self) -> Result<u64, Error> {
+        // The header's own was checked when the run was opened.
+        (1..self.header.blocks()).try_for_each(|number| self.block(number).map(|_| ()))?;
+        Ok(self.header.blocks() as u64)
+    }
+
     /// Adds the nodes of a key until `nodes` holds `limit`; false when some were left out.
     pub(super) fn lookup(&self, key: u64, limit: usize, nodes: &mut Vec<u32>) -> Result<bool, Error> {
         let slot = self.header.slot(key);

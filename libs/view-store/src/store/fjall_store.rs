@@ -31,8 +31,8 @@ const FILLERS: u64 = 66;
 /// Longest wait for sealed journals to be dropped.
 const JOURNAL_PATIENCE: Duration = Duration::from_secs(60);
 const JOURNAL_PAUSE: Duration = Duration::from_millis(5);
-/// Threads that flush and compact.
-const WORKERS: usize = 2;
+/// Threads that flush and compact. With more, fjall 3.1 lets one spin while another compacts.
+const WORKERS: usize = 1;
 
 /// An open fjall database.
 pub struct FjallStore {
@@ -89,7 +89,7 @@ impl FjallStore {
         FjallSnapshot { view: self.db.snapshot(), tables: self.tables.clone() }
     }
 
-    pub(super) fn apply(&self, batch: &[(StoredKey, Write)], durability: Durability) -> Result<(), Error> {
+    pub(super) fn apply(&self, batch: &[(&StoredKey, &Write)], durability: Durability) -> Result<(), Error> {
         let mode = match durability {
             Durability::Buffered => PersistMode::Buffer,
             Durability::Synced => PersistMode::SyncData,

@@ -1,5 +1,6 @@
 //! The key-value store behind one small surface: fjall or sled.
 
+mod boot;
 mod fjall_store;
 mod sled_history;
 mod sled_store;
@@ -147,11 +148,11 @@ impl Store {
     ///
     /// [`Error::Store`]; whether the batch is applied is then unknown until the store is opened again.
     pub fn commit(&self, batch: Batch, durability: Durability) -> Result<(), Error> {
-        self.apply(&batch.into_writes(), durability)
+        self.apply(&batch.writes(), durability)
     }
 
     /// [`Store::commit`] of a batch's writes, in key order.
-    pub(crate) fn apply(&self, writes: &[(StoredKey, Write)], durability: Durability) -> Result<(), Error> {
+    pub(crate) fn apply(&self, writes: &[(&StoredKey, &Write)], durability: Durability) -> Result<(), Error> {
         match self {
             Self::Fjall(store) => store.apply(writes, durability),
             Self::Sled(store) => store.apply(writes, durability),

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use sled::{Db, IVec, Tree};
 
+use super::boot::BootMark;
 use super::sled_history::History;
 use super::{Row, StoreKind, row, tells_of_damage};
 use crate::batch::{Durability, Write};
@@ -26,6 +27,7 @@ pub struct SledStore {
     history: Arc<History>,
     /// Held while a batch is applied, so that a new reader waits (some milliseconds) for the whole of it.
     applying: Mutex<()>,
+    mark: BootMark,
 }
 
 /// A consistent view of a [`SledStore`].
@@ -53,7 +55,13 @@ fn is_locked(error: &sled::Error) -> bool {
 }
 
 impl SledStore {
+    /// Opens it, unless the machine went down while it was open: sled flushes what it calls durable by `sync_file_range`, which reaches no disk,
+    /// and may then open without a word on rows of different ages.
     pub(super) fn open(dir: &Path, cache_bytes: u64) -> Result<Self, Error> {
+        if !BootMark::is_whole(dir)? {
+            return Err(Error::Unflushed { path: dir.to_owned(), kind: StoreKind::Sled });
+        }
+        let mark = BootMark::set(dir)?;
         let config = sled::Config::new().path(dir).cache_capacity(cache_bytes).flush_every_ms(Some(FLUSH_INTERVAL_MS));
         // A damaged sled may panic rather than say so.
         let open = || {
@@ -68,7 +76,7 @@ impl SledStore {
             }
         };
         let tree = db.open_tree("tables").map_err(failed)?;
-        Ok(Self { db, tree, history: Arc::default(), applying: Mutex::new(()) })
+        Ok(Self { db, tree, history: Arc::default(), applying: Mutex::new(()), mark })
     }
 
     pub(super) fn get(&self, key: &StoredKey) -> Result<Option<Value>, Error> {
@@ -85,7 +93,7 @@ impl SledStore {
         SledSnapshot { tree: self.tree.clone(), history: Arc::clone(&self.history), version: self.history.enter() }
     }
 
-    pub(super) fn apply(&self, batch: &[(StoredKey, Write)], durability: Durability) -> Result<(), Error> {
+    pub(super) fn apply(&self, batch: &[(&StoredKey, &Write)], durability: Durability) -> Result<(), Error> {
         self.write(batch)?;
         match durability {
             Durability::Buffered => Ok(()),
@@ -93,7 +101,7 @@ impl SledStore {
         }
     }
 
-    fn write(&self, batch: &[(StoredKey, Write)]) -> Result<(), Error> {
+    fn write(&self, batch: &[(&StoredKey, &Write)]) -> Result<(), Error> {
         let _whole_batches = self.applying.lock().unwrap_or_else(PoisonError::into_inner);
         let keep = self.history.has_readers();
         let mut overwritten = BTreeMap::new();
@@ -105,7 +113,7 @@ impl SledStore {
             }
             if keep {
                 let old = self.tree.get(key.bytes()).map_err(failed)?;
-                overwritten.insert(key.clone(), old);
+                overwritten.insert((*key).clone(), old);
             }
         }
         if keep {
@@ -119,6 +127,13 @@ impl SledStore {
     pub(super) fn persist(&self) -> Result<(), Error> {
         self.db.flush().map_err(failed)?;
         Ok(())
+    }
+}
+
+impl Drop for SledStore {
+    fn drop(&mut self) {
+        // Where either fails the mark stays: the store is trusted until the machine starts again, and not after that.
+        let _ = self.persist().and_then(|()| self.mark.clear());
     }
 }
 

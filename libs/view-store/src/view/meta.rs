@@ -38,6 +38,10 @@ impl Committed {
     }
 
     pub(crate) fn put(&self, batch: &mut Batch) {
+        batch.put(Table::Meta, COMMITTED, &self.encode());
+    }
+
+    pub(crate) fn encode(&self) -> Vec<u8> {
         let mut bytes = Vec::with_capacity(32 + self.positions.len() + self.digest.len());
         bytes.extend(self.batch.to_le_bytes());
         bytes.extend(self.fold_version.to_le_bytes());
@@ -47,7 +51,7 @@ impl Committed {
             bytes.extend(len.to_le_bytes());
             bytes.extend(part);
         }
-        batch.put(Table::Meta, COMMITTED, &bytes);
+        bytes
     }
 
     /// `None` when the store holds no such row: it is empty.
@@ -61,7 +65,7 @@ impl Committed {
         Self::decode(&bytes)
     }
 
-    fn decode(bytes: &[u8]) -> Result<Self, Error> {
+    pub(crate) fn decode(bytes: &[u8]) -> Result<Self, Error> {
         let mut input = Input { bytes, row: "committed" };
         let committed = Self {
             batch: input.u64()?,
@@ -192,8 +196,8 @@ mod tests {
             let committed = Committed { batch, fold_version, positions, digest, lengths };
             let mut written = Batch::new();
             committed.put(&mut written);
-            let (_, value) = written.into_writes().pop().expect("one row");
-            let value = value.expect("a value");
+            let (_, value) = written.writes().pop().expect("one row");
+            let value = value.clone().expect("a value");
             prop_assert_eq!(Committed::decode(&value).expect("sound"), committed);
             prop_assert!(Committed::decode(&value[..cut]).is_err());
         }

@@ -2,6 +2,7 @@
 
 mod meta;
 mod open;
+mod pending;
 mod reader;
 mod txn;
 
@@ -11,6 +12,7 @@ use std::sync::Arc;
 
 use crate::batch::{Batch, Durability};
 use crate::checkpoint;
+use crate::copy::Outgoing;
 use crate::dense::{Carry, DenseFile, DenseTable};
 use crate::error::Error;
 use crate::manifest::{Manifest, Phase};
@@ -21,9 +23,12 @@ use crate::table::{StoredKey, Table};
 use crate::value::Value;
 use crate::work::Work;
 use meta::{Checkpoint, Lengths};
+use pending::Pending;
 
+pub(crate) use meta::Checkpoint as LastCheckpoint;
 pub use meta::Committed;
 pub use open::{OpenError, Opened};
+pub(crate) use open::{POSTINGS_DIR, begin_copy};
 pub use reader::{Reader, Serving, View};
 pub use txn::Txn;
 
@@ -88,7 +93,8 @@ pub struct ViewStore {
     options: Options,
     manifest: Manifest,
     store: Arc<Store>,
-    rows: RowCache,
+    rows: Arc<RowCache>,
+    pending: Pending,
     /// In the order of [`DenseTable::ALL`].
     files: Vec<DenseFile>,
     postings: PostingIndex,
@@ -139,9 +145,9 @@ impl ViewStore {
         redo: Vec<u64>,
     ) -> Self {
         let (dir, options, lock) = (dir.to_owned(), options.clone(), Arc::new(lock));
-        let rows = RowCache::new(options.row_cache_bytes);
-        let (running, poisoned) = (None, false);
-        Self { dir, options, manifest, store, rows, files, postings, committed, redo, running, poisoned, lock }
+        let rows = Arc::new(RowCache::new(options.row_cache_bytes));
+        let (pending, running, poisoned) = (Pending::default(), None, false);
+        Self { dir, options, manifest, store, rows, pending, files, postings, committed, redo, running, poisoned, lock }
     }
 
     /// The last committed batch.
@@ -237,6 +243,17 @@ impl ViewStore {
         Ok(Txn::new(self))
     }
 
+    /// Waits until readers see the last batch of [`Txn::commit_ahead`].
+    ///
+    /// # Errors
+    ///
+    /// Why it could not be written; the store is then poisoned.
+    pub fn settle(&mut self) -> Result<(), Error> {
+        let done = self.pending.settle();
+        self.poisoned |= done.is_err();
+        done
+    }
+
     /// Puts everything committed on disk and carries the dense rows into their files, and waits for it. Happens by
     /// itself, on another thread, when the overlay is full.
     ///
@@ -248,6 +265,18 @@ impl ViewStore {
         let done = self.carry_out_checkpoint();
         self.poisoned |= done.is_err();
         done
+    }
+
+    /// A copy of everything as the last batch left it, to be read on any thread while batches go on. Makes a checkpoint, and copies
+    /// the file of the rows that change in place (16 bytes a node) to the folder `aside`, which is removed again; waits for both.
+    ///
+    /// # Errors
+    ///
+    /// As [`ViewStore::checkpoint`]; without poisoning it, when `aside` cannot be written.
+    pub fn outgoing(&mut self, aside: &Path) -> Result<Outgoing, Error> {
+        self.checkpoint()?;
+        let (features, states) = (self.file(DenseTable::NodeFeature), self.file(DenseTable::NodeState));
+        Outgoing::new(self.manifest.log_id, self.reader().view()?, features.shared_disk(), states.disk().path(), aside)
     }
 
     /// Rewrites what holds values that are no longer in force: runs without the postings of nodes that `dead` names, and the
@@ -289,15 +318,16 @@ impl ViewStore {
         self.postings.flush_all(nodes, &mut || store.persist())
     }
 
-    fn commit(&mut self, batch: Batch, committed: Committed, has_redo: bool) -> Result<(), Error> {
+    fn commit(
+        &mut self,
+        batch: Batch,
+        committed: Committed,
+        has_redo: bool,
+        stored: impl FnOnce() + Send + 'static,
+    ) -> Result<(), Error> {
         let number = committed.batch;
-        let writes = batch.into_writes();
-        self.store.apply(&writes, self.options.durability)?;
-        for (key, write) in writes {
-            if key.is_of(Table::is_read_again) {
-                self.rows.insert(key, write.map(Value::from));
-            }
-        }
+        self.pending.settle()?;
+        self.pending.begin(batch, (&self.store, &self.rows), self.options.durability, &self.dir, stored)?;
         self.committed = committed;
         if has_redo {
             self.redo.push(number);
@@ -309,6 +339,9 @@ impl ViewStore {
 
     /// A committed row, from memory where it is there.
     fn committed_row(&self, table: Table, key: StoredKey) -> Result<Option<Value>, Error> {
+        if let Some(written) = self.pending.batch().and_then(|batch| batch.written(&key)) {
+            return Ok(written.map(|value| Value::from(Arc::clone(value))));
+        }
         if !table.is_read_again() {
             return self.store.get_stored(&key);
         }
@@ -340,6 +373,8 @@ impl ViewStore {
     }
 
     fn begin_checkpoint(&mut self) -> Result<(), Error> {
+        // What the manifest names is to be in the store.
+        self.pending.settle()?;
         self.manifest.held_batches = self.committed.batch;
         let (dir, manifest, store) = (self.dir.clone(), self.manifest, Arc::clone(&self.store));
         let parts: Vec<Carry> = self.files.iter_mut().map(DenseFile::freeze).collect();
@@ -357,6 +392,7 @@ impl ViewStore {
     fn end_checkpoint(&mut self) -> Result<(), Error> {
         let Some(Running { work, reached, redo }) = self.running.take() else { return Ok(()) };
         work.join()?;
+        self.pending.settle()?;
         let mut batch = Batch::new();
         reached.put(&mut batch);
         for number in redo {

@@ -19,7 +19,7 @@ use crate::table::{KeyRange, Table};
 
 const LOCK_FILE: &str = "lock";
 const STORE_DIR: &str = "store";
-const POSTINGS_DIR: &str = "postings";
+pub(crate) const POSTINGS_DIR: &str = "postings";
 /// Redo rows read from the store at a time.
 const REDO_ROWS: usize = 64;
 
@@ -272,14 +272,35 @@ fn clear(dir: &Path) -> Result<(), Error> {
     Ok(())
 }
 
-fn create(dir: &Path, lock: File, options: &Options, expect: &Expect) -> Result<ViewStore, OpenError> {
-    let creating = Manifest {
+/// Begins a store in `dir` that a copy is written into: its manifest says that its creation is not through.
+pub(crate) fn begin_copy(dir: &Path, options: &Options, expect: &Expect) -> Result<(File, Manifest, Store), OpenError> {
+    let found = look(dir)?;
+    let lock = lock(dir)?;
+    match found {
+        Found::Nothing => {}
+        Found::Sound(Manifest { phase: Phase::Creating, .. }) => clear(dir)?,
+        Found::Sound(_) | Found::Damaged | Found::OtherFormat(_) => {
+            return Err(OpenError::NotAStore { dir: dir.to_owned() });
+        }
+    }
+    let manifest = creating(options, expect);
+    manifest.write(dir)?;
+    let store = Store::open(options.store, &dir.join(STORE_DIR), options.cache_bytes)?;
+    Ok((lock, manifest, store))
+}
+
+fn creating(options: &Options, expect: &Expect) -> Manifest {
+    Manifest {
         store: options.store,
         phase: Phase::Creating,
         fold_version: expect.fold_version,
         log_id: expect.log_id,
         held_batches: 0,
-    };
+    }
+}
+
+fn create(dir: &Path, lock: File, options: &Options, expect: &Expect) -> Result<ViewStore, OpenError> {
+    let creating = creating(options, expect);
     creating.write(dir)?;
     let store = Store::open(options.store, &dir.join(STORE_DIR), options.cache_bytes)?;
     let committed = Committed::initial(expect.fold_version);
@@ -358,6 +379,7 @@ fn damaged(dir: &Path, what: &'static str, source: Option<Error>) -> OpenError {
 fn refuse(dir: &Path, what: &'static str, source: Error) -> OpenError {
     match source {
         Error::DiskFull { .. } | Error::Io { .. } => OpenError::System { source },
+        Error::Unflushed { .. } => damaged(dir, "the machine has started again while it was open", Some(source)),
         other => damaged(dir, what, Some(other)),
     }
 }

@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::sync::Arc;
 
-use arc_swap::ArcSwap;
+use arc_swap::ArcSwapOption;
 
 use super::meta::Committed;
 use crate::error::Error;
@@ -39,29 +39,35 @@ impl Reader {
     }
 }
 
-/// Whichever store serves: a handle that stays when one store takes over from another. Cheap to clone; all clones are one.
+/// Whichever store serves: a handle that stays when one store takes over from another, or is opened again. Cheap to clone; all clones
+/// are one.
 #[derive(Clone)]
-pub struct Serving(Arc<ArcSwap<Reader>>);
+pub struct Serving(Arc<ArcSwapOption<Reader>>);
 
 impl Serving {
     /// Of one store.
     #[must_use]
     pub fn new(reader: Reader) -> Self {
-        Self(Arc::new(ArcSwap::from_pointee(reader)))
+        Self(Arc::new(ArcSwapOption::from_pointee(reader)))
     }
 
     /// A view of the last committed batch of the store that serves.
     ///
     /// # Errors
     ///
-    /// As [`Reader::view`].
+    /// As [`Reader::view`]; [`Error::Closed`] while none serves.
     pub fn view(&self) -> Result<View, Error> {
-        self.0.load().view()
+        self.0.load().as_ref().ok_or(Error::Closed)?.view()
+    }
+
+    /// Lets go of the store, so that its directory can be opened again once the last view of it is dropped.
+    pub fn close(&self) {
+        self.0.store(None);
     }
 
     /// Lets another store serve. Views of the one before stay whole until they are dropped.
     pub fn replace(&self, reader: Reader) {
-        self.0.store(Arc::new(reader));
+        self.0.store(Some(Arc::new(reader)));
     }
 }
 

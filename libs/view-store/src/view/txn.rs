@@ -51,7 +51,9 @@ impl<'a> Txn<'a> {
     /// As [`Txn::get`].
     pub fn range(&self, table: Table, range: KeyRange<'_>, limit: usize) -> Result<Vec<Row>, Error> {
         let stored = StoredRange::new(table, range);
-        let written = self.batch.written_in(&stored);
+        let mut written = self.store.pending.batch().map_or_else(Vec::new, |batch| batch.written_in(&stored));
+        // Of a row that both have written, the later one here counts.
+        written.extend(self.batch.written_in(&stored));
         // Each written row hides at most one stored row.
         let base = self.store.store.range(table, range, limit.saturating_add(written.len()))?;
         if written.is_empty() {
@@ -170,6 +172,33 @@ impl<'a> Txn<'a> {
     ///
     /// Any; the store is then poisoned and must be opened again, which shows whether the batch is in.
     pub fn commit(mut self, positions: &[u8], digest: &[u8]) -> Result<u64, Error> {
+        let number = self.begin_commit(positions, digest, || ())?;
+        self.store.settle()?;
+        Ok(number)
+    }
+
+    /// [`Txn::commit`], but that the batch is written on another thread while the next one is built: the next one sees it,
+    /// readers see it after [`ViewStore::settle`], after the next commit, or when that thread calls `stored`. Of a batch that
+    /// cannot be written it is not called.
+    ///
+    /// # Errors
+    ///
+    /// As [`Txn::commit`], also of the commit before.
+    pub fn commit_ahead(
+        mut self,
+        positions: &[u8],
+        digest: &[u8],
+        stored: impl FnOnce() + Send + 'static,
+    ) -> Result<u64, Error> {
+        self.begin_commit(positions, digest, stored)
+    }
+
+    fn begin_commit(
+        &mut self,
+        positions: &[u8],
+        digest: &[u8],
+        stored: impl FnOnce() + Send + 'static,
+    ) -> Result<u64, Error> {
         let committed = Committed {
             batch: self.store.committed.batch + 1,
             fold_version: self.store.committed.fold_version,
@@ -181,7 +210,7 @@ impl<'a> Txn<'a> {
         let has_redo = put_redo(&mut batch, committed.batch, &self.store.files);
         committed.put(&mut batch);
         let number = committed.batch;
-        let done = self.store.commit(batch, committed, has_redo);
+        let done = self.store.commit(batch, committed, has_redo, stored);
         self.store.poisoned |= done.is_err();
         done.map(|()| number)
     }

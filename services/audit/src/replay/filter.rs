@@ -238,9 +238,8 @@ impl Filter {
                 holds.then_some(Found::Change(entry, envelope))
             }
             Found::Control(control) => {
-                let of = match &control.order {
-                    record::control::Order::Erasure { record } => std::slice::from_ref(record),
-                    record::control::Order::ErasureAsked { records } => records,
+                let of: &[Pseudonym] = match control.subject() {
+                    record::control::Order::Erasure { records } => records,
                     _ => &[],
                 };
                 let named = self.records.as_ref().is_none_or(|records| of.iter().any(|r| records.contains(r)));

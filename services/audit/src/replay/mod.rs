@@ -19,14 +19,12 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::Status;
 use wire::audit::{ReplayRequest, ReplayResponse, ReplaySummary, ReplayedEntry};
 
+use crate::ahead::read_ahead;
 use crate::error::Error;
 use crate::service::{Inner, MESSAGES_QUEUED, PROGRESS, Purpose, Responses, on_a_thread};
 use filter::{Filter, Span};
 use shown::Shower;
 
-/// Entries and bytes that are read at once.
-const BATCH_ENTRIES: usize = 4_096;
-const BATCH_BYTES: usize = 4 << 20;
 /// A message goes out at so many entries, or about so many bytes.
 const MESSAGE_ENTRIES: usize = 512;
 const MESSAGE_BYTES: usize = 1 << 20;
@@ -109,22 +107,21 @@ impl Run {
     }
 
     fn read_through(self, sender: &Sender) -> Result<(), Error> {
-        let mut reader = self.inner.deps.log.reader(&self.begin, self.streams)?;
         let mut out = Outgoing::new(&self);
-        while out.read < self.total {
-            let batch = reader.next_batch(BATCH_ENTRIES, BATCH_BYTES)?;
-            if batch.entries.is_empty() || self.inner.is_stopping() {
-                return Err(if batch.entries.is_empty() { Error::Internal } else { Error::Stopping });
-            }
-            for logged in batch.entries.iter().filter(|logged| self.wants(logged.position)) {
-                out.take(logged)?;
-                if out.is_full() && !out.send(sender, None) {
-                    return Ok(());
-                }
-            }
-            if out.is_due() && !out.send(sender, None) {
-                return Ok(());
-            }
+        let mut wanted = true;
+        if self.total > 0 {
+            let reader = self.inner.deps.log.reader(&self.begin, self.streams)?;
+            read_ahead(reader, |batch| {
+                wanted = out.take_all(&batch, sender)?;
+                Ok::<_, Error>(wanted && out.read < self.total)
+            })?;
+        }
+        if !wanted {
+            return Ok(());
+        }
+        if out.read < self.total {
+            // The ends were the log's own.
+            return Err(Error::Internal);
         }
         let summary = out.summary();
         out.send(sender, Some(summary));
@@ -159,6 +156,20 @@ impl<'a> Outgoing<'a> {
             next,
             sent: Instant::now(),
         }
+    }
+
+    /// Takes what is wanted of a batch, and sends what is full or due; `false` when the caller has gone away.
+    fn take_all(&mut self, batch: &[Logged], sender: &Sender) -> Result<bool, Error> {
+        if self.run.inner.is_stopping() {
+            return Err(Error::Stopping);
+        }
+        for logged in batch.iter().filter(|logged| self.run.wants(logged.position)) {
+            self.take(logged)?;
+            if self.is_full() && !self.send(sender, None) {
+                return Ok(false);
+            }
+        }
+        Ok(!self.is_due() || self.send(sender, None))
     }
 
     fn take(&mut self, logged: &Logged) -> Result<(), Error> {

@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use access::HubAction;
 use contract::Contract;
-use projection::state::KnownContract;
+use event_log::EventLog;
+use projection::state::{ControlState, KnownContract};
 use record::control::{Control, Order};
 use record::{Entry, Partition, Position, RegisterName, Stream};
 use tonic::Request;
@@ -69,25 +70,28 @@ pub(super) async fn register(
     })
 }
 
-pub(super) fn list(inner: &Inner) -> ListContractsResponse {
-    let state = inner.control();
+pub(super) fn list(state: &ControlState) -> ListContractsResponse {
     ListContractsResponse { contracts: state.registers().map(|(_, known)| wire_contract(known)).collect() }
 }
 
 /// The descriptors are read from the log: memory holds the compiled contract only.
-pub(super) async fn get(inner: &Arc<Inner>, request: GetContractRequest) -> Result<GetContractResponse, Error> {
+pub(super) async fn get(
+    log: &EventLog,
+    state: &ControlState,
+    request: GetContractRequest,
+) -> Result<GetContractResponse, Error> {
     let unknown = || Error::UnknownRegister(shown(&request.register));
     let register = RegisterName::try_from(request.register.as_str()).map_err(|_| unknown())?;
-    let known = inner.control().current(&register).cloned().ok_or_else(unknown)?;
+    let known = state.current(&register).cloned().ok_or_else(unknown)?;
     let contract = Some(wire_contract(&known));
-    let log = inner.handle.log.clone();
+    let log = log.clone();
     let position = Position { stream: Stream::Control, partition: Partition(0), index: known.index };
     let descriptors = on_a_thread(move || {
         let logged = log.read_position(position).map_err(|error| unreadable(&error))?;
         let entry = Entry::decode(&logged.bytes).map_err(|error| unreadable(&error))?;
         let body = entry.plain_body().map_err(|error| unreadable(&error))?;
-        match Control::decode(body).map_err(|error| unreadable(&error))?.order {
-            Order::Contract { descriptors, .. } => Ok(descriptors),
+        match Control::decode(body).map_err(|error| unreadable(&error))?.subject() {
+            Order::Contract { descriptors, .. } => Ok(descriptors.clone()),
             other => {
                 tracing::error!(order = other.name(), position = %position, "no contract stands where one is known");
                 Err(Error::Internal)
@@ -120,10 +124,8 @@ fn described(contract: &Contract) -> WireContract {
 }
 
 fn wire_contract(known: &KnownContract) -> WireContract {
-    let micros = known.recorded_at.0;
-    let nanos = i32::try_from(micros.rem_euclid(1_000_000) * 1_000).expect("less than a second");
     let registered_by = if known.actor == "hub" { "built-in".to_owned() } else { known.actor.clone() };
-    let registered_at = Some(prost_types::Timestamp { seconds: micros.div_euclid(1_000_000), nanos });
+    let registered_at = Some(wire::timestamp(known.recorded_at.0));
     WireContract { registered_by, registered_at, ..described(&known.contract) }
 }
 

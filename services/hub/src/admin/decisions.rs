@@ -99,8 +99,6 @@ fn wire_decision(decided: Decided) -> Decision {
         Verdict::Unsure => WireVerdict::Unsure,
         Verdict::Undo => WireVerdict::Undo,
     };
-    let at = decided.recorded_at.0;
-    let nanos = i32::try_from(at.rem_euclid(1_000_000) * 1_000).expect("less than a second");
     Decision {
         index: decided.index.0,
         left: decided.pair.0.to_hex(),
@@ -109,6 +107,6 @@ fn wire_decision(decided: Decided) -> Decision {
         effect: decided.effect.name().to_owned(),
         actor: decided.actor,
         reason: decided.reason,
-        decided_at: Some(prost_types::Timestamp { seconds: at.div_euclid(1_000_000), nanos }),
+        decided_at: Some(wire::timestamp(decided.recorded_at.0)),
     }
 }

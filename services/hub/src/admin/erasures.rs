@@ -5,7 +5,7 @@ use std::sync::Arc;
 use access::HubAction;
 use event_log::Locator;
 use projection::head::Head;
-use projection::state::AskedErasure;
+use projection::state::Asked;
 use record::control::Order;
 use record::keys::address;
 use record::{BodyCodec, Entry, Index, Pseudonym, RecordId, RegisterName};
@@ -36,13 +36,13 @@ pub(super) async fn erase(inner: &Arc<Inner>, mut request: Request<EraseRequest>
     let at = Arc::clone(inner);
     let Looked { records, plain } = on_a_thread(move || look(&at, &body)).await?;
     let mut answer = Erased { records: count(records.len()), plain_entries: plain, ..Erased::default() };
-    if inner.second_person {
-        let index = inner.order(&turn, Order::ErasureAsked { records }).await?;
+    if inner.second_person.erasures {
+        let asked = Order::Asked { order: Box::new(Order::Erasure { records }) };
+        let index = inner.order(&turn, asked).await?;
         (answer.index, answer.waits) = (index.0, true);
         return Ok(answer);
     }
-    let orders = records.iter().map(|record| Order::Erasure { record: *record }).collect();
-    answer.index = inner.orders(&turn, orders).await?.0;
+    answer.index = inner.order(&turn, Order::Erasure { records: records.clone() }).await?.0;
     finish(inner, records, answer).await
 }
 
@@ -50,16 +50,18 @@ pub(super) async fn decide(inner: &Arc<Inner>, mut request: Request<DecideErasur
     let body = std::mem::take(request.get_mut());
     let turn = inner.turn(&request, HubAction::ApproveErasure, &body.reason).await?;
     let asked = Index(body.index);
-    let found = inner.control().asked.get(&asked).cloned().ok_or(Error::NothingAsked(body.index))?;
+    let found = inner.control().asked.get(&asked).cloned();
+    let found = found.ok_or(Error::NothingAsked(body.index))?;
+    let Order::Erasure { records } = found.order else { return Err(Error::NothingAsked(body.index)) };
     if body.approve && found.actor == turn.actor {
         return Err(Error::OwnApproval);
     }
-    let index = inner.order(&turn, Order::ErasureDecided { asked, approved: body.approve }).await?;
-    let answer = Erased { index: index.0, records: count(found.records.len()), ..Erased::default() };
+    let index = inner.order(&turn, Order::Decided { asked, approved: body.approve }).await?;
+    let answer = Erased { index: index.0, records: count(records.len()), ..Erased::default() };
     if !body.approve {
         return Ok(Erased { records: 0, ..answer });
     }
-    finish(inner, found.records, answer).await
+    finish(inner, records, answer).await
 }
 
 async fn finish(inner: &Arc<Inner>, records: Vec<Pseudonym>, answer: Erased) -> Result<Erased, Error> {
@@ -77,7 +79,7 @@ pub(super) async fn list(
 ) -> Result<ListErasuresResponse, Error> {
     inner.permit(&request, HubAction::ApproveErasure)?;
     let state = inner.control();
-    let waiting = state.asked.iter().map(|(index, asked)| wire_asked(*index, asked)).collect();
+    let waiting = state.asked.iter().filter_map(|(index, asked)| wire_asked(*index, asked)).collect();
     Ok(ListErasuresResponse { waiting, erased: state.erased.len() as u64 })
 }
 
@@ -113,16 +115,15 @@ fn count(n: usize) -> u32 {
     u32::try_from(n).unwrap_or(u32::MAX)
 }
 
-fn wire_asked(index: Index, asked: &AskedErasure) -> WaitingErasure {
-    let at = asked.recorded_at.0;
-    let nanos = i32::try_from(at.rem_euclid(1_000_000) * 1_000).expect("less than a second");
-    WaitingErasure {
+fn wire_asked(index: Index, asked: &Asked) -> Option<WaitingErasure> {
+    let Order::Erasure { records } = &asked.order else { return None };
+    Some(WaitingErasure {
         index: index.0,
         actor: asked.actor.clone(),
         reason: asked.reason.clone(),
-        asked_at: Some(prost_types::Timestamp { seconds: at.div_euclid(1_000_000), nanos }),
-        records: asked.records.iter().map(Pseudonym::to_hex).collect(),
-    }
+        asked_at: Some(wire::timestamp(asked.recorded_at.0)),
+        records: records.iter().map(Pseudonym::to_hex).collect(),
+    })
 }
 
 /// Names the records and looks at what there is of each.

@@ -15,7 +15,7 @@ use views::prepared::PrepareError;
 use views::runtime::AccessError;
 
 use crate::erasure::EraseError;
-use crate::error::told;
+use crate::error::{CommandError, told};
 
 const DOMAIN: &str = "hub.admin.v1";
 /// Most breaks in an error's details, which travel as a header and must stay within what clients take.
@@ -67,16 +67,30 @@ pub(super) enum Error {
     SharedKey(usize),
     #[error("no erasure waits under number {0}: 'hub audit erasures' lists those that do")]
     NothingAsked(u64),
-    #[error("whoever asked for an erasure cannot approve it: another person must")]
+    #[error(
+        "no order waits under number {0}: 'hub orders' lists those that do; an erasure is approved by 'hub audit approve'"
+    )]
+    NoOrder(u64),
+    #[error("the order is in the log and waits for a second person: hub orders approve {0} --reason …")]
+    Waits(u64),
+    #[error("whoever gave an order cannot approve it: another person must")]
     OwnApproval,
     #[error("the order stands, and is finished at the next start of the hub at the latest: {}", told(.0))]
     Erase(#[from] EraseError),
+    #[error("the signing key's files cannot be used: {}", .0.line(false))]
+    Signing(#[from] CommandError),
     #[error("the views cannot be read: the operator finds the reason in the hub's log")]
     Views(#[from] FoldError),
     #[error("store must be 'fjall' or 'sled'")]
     Store,
     #[error(transparent)]
     Prepare(#[from] PrepareError),
+    #[error(
+        "no change that cannot be applied is parked under this record and position: 'hub quarantine list' tells those that are"
+    )]
+    NotParked,
+    #[error("no page token of this list: send the one that the last answer gave")]
+    PageToken,
     #[error("share must be 1 to 100 percent, or 0 for the default")]
     Share,
     #[error("register '{0}' is not being restated: open that first")]
@@ -157,9 +171,15 @@ impl Error {
             Self::ErasedAlready(_) => "record_erased",
             Self::SharedKey(_) => "key_shared",
             Self::NothingAsked(_) => "erasure_unknown",
+            Self::NoOrder(_) => "order_unknown",
+            Self::Waits(_) => "waits_for_approval",
+            Self::NotParked => "not_parked",
+            Self::PageToken => "page_token",
             Self::OwnApproval => "second_person_needed",
             Self::Erase(EraseError::NoKeys) => "no_keys",
+            Self::Erase(EraseError::NotKept) => "keys_elsewhere",
             Self::Erase(_) => "keys_unwritable",
+            Self::Signing(_) => "signing_key_files",
             Self::Views(_) => "views_unreadable",
             Self::Store => "store_unknown",
             Self::Prepare(PrepareError::None) => "nothing_prepared",
@@ -206,11 +226,13 @@ impl Error {
             | Self::Share
             | Self::Model(_)
             | Self::RecordCount(_)
+            | Self::PageToken
             | Self::Store => Code::InvalidArgument,
             Self::Prepare(PrepareError::Stopped | PrepareError::Behind(_)) => Code::Unavailable,
             Self::Prepare(PrepareError::Failed(_)) => Code::Internal,
             Self::OwnApproval => Code::PermissionDenied,
             Self::Incompatible(_)
+            | Self::Waits(_)
             | Self::Void { .. }
             | Self::NothingToUndo
             | Self::Contradicted(_)
@@ -223,13 +245,18 @@ impl Error {
             | Self::MuchGoes { .. }
             | Self::ErasedAlready(_)
             | Self::SharedKey(_)
-            | Self::Erase(EraseError::NoKeys) => Code::FailedPrecondition,
-            Self::UnknownRegister(_) | Self::UnknownMention(_) | Self::UnknownRecord(_) | Self::NothingAsked(_) => {
-                Code::NotFound
-            }
+            | Self::Erase(EraseError::NoKeys | EraseError::NotKept) => Code::FailedPrecondition,
+            Self::UnknownRegister(_)
+            | Self::UnknownMention(_)
+            | Self::UnknownRecord(_)
+            | Self::NotParked
+            | Self::NoOrder(_)
+            | Self::NothingAsked(_) => Code::NotFound,
             Self::Busy => Code::ResourceExhausted,
             Self::Control(_) | Self::FoldStopped | Self::CatchingUp | Self::Stopping => Code::Unavailable,
-            Self::Erase(_) | Self::Verification(_) | Self::Log | Self::Views(_) | Self::Internal => Code::Internal,
+            Self::Erase(_) | Self::Signing(_) | Self::Verification(_) | Self::Log | Self::Views(_) | Self::Internal => {
+                Code::Internal
+            }
         }
     }
 }
@@ -273,6 +300,9 @@ impl From<Error> for Status {
             Error::Share => {
                 details.add_bad_request_violation("share", &message);
             }
+            Error::PageToken => {
+                details.add_bad_request_violation("page_token", &message);
+            }
             Error::Control(_) | Error::CatchingUp | Error::Stopping | Error::Busy => {
                 details.set_retry_info(Some(RETRY));
             }
@@ -290,8 +320,12 @@ impl From<Error> for Status {
             | Error::ErasedAlready(_)
             | Error::SharedKey(_)
             | Error::NothingAsked(_)
+            | Error::NoOrder(_)
+            | Error::Waits(_)
+            | Error::NotParked
             | Error::OwnApproval
             | Error::Erase(_)
+            | Error::Signing(_)
             | Error::Views(_)
             | Error::Prepare(_)
             | Error::NotRestated(_)

@@ -9,8 +9,12 @@ mod decisions;
 mod erasures;
 mod error;
 mod models;
+mod orders;
 mod policies;
+mod quarantine;
+mod reading;
 mod redo;
+mod signing;
 mod units;
 mod verify;
 mod views;
@@ -21,7 +25,7 @@ use std::time::Duration;
 
 use ::views::runtime::ViewsHandle;
 use access::HubAction;
-use ingest::{Clock, Salts, append_control, encode_control, system_clock, system_salts};
+use ingest::{Clock, Salts, append_control, system_clock, system_salts};
 use projection::basis::BasisName;
 use projection::state::ControlState;
 use record::control::{Control, Order};
@@ -31,21 +35,25 @@ use tonic::{Request, Response, Status};
 use wire::admin::admin_service_server::AdminService;
 use wire::admin::{
     AbortRedoRequest, AbortRedoResponse, CommitRedoRequest, CommitRedoResponse, CompareViewsRequest,
-    DecideErasureRequest, DecideErasureResponse, DecideRequest, DecideResponse, DiscardViewsRequest,
-    DiscardViewsResponse, EraseRequest, EraseResponse, GetContractRequest, GetContractResponse, GetKeysRequest,
-    GetKeysResponse, GetPolicyRequest, GetPolicyResponse, GetProceduresRequest, GetProceduresResponse,
-    ImportUnitsRequest, ImportUnitsResponse, LearnModelRequest, ListContractsRequest, ListContractsResponse,
-    ListDecisionsRequest, ListDecisionsResponse, ListErasuresRequest, ListErasuresResponse, ListModelsRequest,
-    ListModelsResponse, ListUnitsRequest, ListUnitsResponse, OpenRedoRequest, OpenRedoResponse, PrepareViewsRequest,
-    ProposeModelRequest, ProposeModelResponse, PutPolicyRequest, PutPolicyResponse, PutProceduresRequest,
-    PutProceduresResponse, RegisterContractRequest, RegisterContractResponse, ReplaceViewsRequest,
-    ReplaceViewsResponse, RotateKeysRequest, RotateKeysResponse, SwitchModelRequest, SwitchModelResponse,
-    VerifyViewsRequest,
+    DecideErasureRequest, DecideErasureResponse, DecideOrderRequest, DecideOrderResponse, DecideRequest,
+    DecideResponse, DiscardViewsRequest, DiscardViewsResponse, DropQuarantinedRequest, DropQuarantinedResponse,
+    EraseRequest, EraseResponse, GetContractRequest, GetContractResponse, GetKeysRequest, GetKeysResponse,
+    GetPolicyRequest, GetPolicyResponse, GetProceduresRequest, GetProceduresResponse, ImportUnitsRequest,
+    ImportUnitsResponse, LearnModelRequest, ListContractsRequest, ListContractsResponse, ListDecisionsRequest,
+    ListDecisionsResponse, ListErasuresRequest, ListErasuresResponse, ListModelsRequest, ListModelsResponse,
+    ListOrdersRequest, ListOrdersResponse, ListQuarantineRequest, ListQuarantineResponse, ListUnitsRequest,
+    ListUnitsResponse, OpenRedoRequest, OpenRedoResponse, PrepareViewsRequest, ProposeModelRequest,
+    ProposeModelResponse, PutPolicyRequest, PutPolicyResponse, PutProceduresRequest, PutProceduresResponse,
+    RegisterContractRequest, RegisterContractResponse, ReplaceViewsRequest, ReplaceViewsResponse,
+    RetryQuarantinedRequest, RetryQuarantinedResponse, RotateKeysRequest, RotateKeysResponse, RotateSigningKeyRequest,
+    RotateSigningKeyResponse, SwitchModelRequest, SwitchModelResponse, VerifyViewsRequest,
 };
 
 use error::Error;
+pub(crate) use reading::ContractReads;
 
 use crate::erasure::Eraser;
+use crate::server::signing::SigningFiles;
 
 /// Longest reason, in bytes, inclusive.
 const REASON_BYTES_MAX: usize = 1_024;
@@ -63,8 +71,8 @@ struct Inner {
     clock: Clock,
     salts: Salts,
     eraser: Eraser,
-    /// Whether erasures wait for a second person.
-    second_person: bool,
+    signing: SigningFiles,
+    second_person: SecondPerson,
     /// Where verifications fold.
     scratch: PathBuf,
     /// One command at a time.
@@ -72,6 +80,14 @@ struct Inner {
     /// One verification at a time.
     verification: Arc<Semaphore>,
     stopping: watch::Receiver<bool>,
+}
+
+/// What waits for a second person.
+pub(crate) struct SecondPerson {
+    /// Erasures.
+    pub(crate) erasures: bool,
+    /// Other orders, by their names.
+    pub(crate) orders: Vec<String>,
 }
 
 /// A command that has been let in: who, why, and the turn.
@@ -85,7 +101,8 @@ impl Admin {
     pub(crate) fn new(
         handle: ViewsHandle,
         eraser: Eraser,
-        second_person: bool,
+        signing: SigningFiles,
+        second_person: SecondPerson,
         scratch: PathBuf,
         stopping: watch::Receiver<bool>,
     ) -> Self {
@@ -95,6 +112,7 @@ impl Admin {
             clock: system_clock(),
             salts: system_salts(),
             eraser,
+            signing,
             second_person,
             scratch,
             command,
@@ -127,7 +145,18 @@ impl Inner {
     }
 
     /// Writes the order and waits until it counts. Its index in the control stream.
+    ///
+    /// # Errors
+    /// [`Error::Waits`] when it is in the log and waits for a second person.
     async fn order(&self, turn: &Turn, order: Order) -> Result<Index, Error> {
+        if self.second_person.orders.iter().any(|name| name == order.name()) {
+            let index = self.write(turn, Order::Asked { order: Box::new(order) }).await?;
+            return Err(Error::Waits(index.0));
+        }
+        self.write(turn, order).await
+    }
+
+    async fn write(&self, turn: &Turn, order: Order) -> Result<Index, Error> {
         let name = order.name();
         let control = Control { actor: turn.actor.clone(), reason: turn.reason.clone(), order };
         let position = append_control(&self.handle.log, &control, &self.clock, &self.salts).await?;
@@ -148,21 +177,6 @@ impl Inner {
         // Whether it came in time is looked up below.
         let _ = tokio::time::timeout(SWITCH_WAIT, reached).await;
         serving()
-    }
-
-    /// Writes several orders at once and waits until they count. The index of the first.
-    async fn orders(&self, turn: &Turn, orders: Vec<Order>) -> Result<Index, Error> {
-        let controls = orders.into_iter().map(|order| {
-            let control = Control { actor: turn.actor.clone(), reason: turn.reason.clone(), order };
-            encode_control(&control, &self.clock, &self.salts)
-        });
-        let appended = self.handle.log.append(controls.collect::<Result<Vec<_>, _>>()?).await;
-        let appended = appended.map_err(ingest::ControlError::Append)?;
-        let first = appended.first().expect("at least one order is written").position.index;
-        let last = appended.last().expect("at least one order is written").position.index;
-        tracing::info!(orders = appended.len(), actor = %turn.actor, index = first.0, "orders were written");
-        self.folded(last.next()).await?;
-        Ok(first)
     }
 
     /// Waits until the fold has passed every control entry below `end`.
@@ -282,7 +296,7 @@ impl AdminService for Admin {
         request: Request<ListContractsRequest>,
     ) -> Result<Response<ListContractsResponse>, Status> {
         caller_of(&request)?;
-        Ok(Response::new(contracts::list(&self.0)))
+        Ok(Response::new(contracts::list(&self.0.control())))
     }
 
     async fn get_contract(
@@ -290,7 +304,7 @@ impl AdminService for Admin {
         request: Request<GetContractRequest>,
     ) -> Result<Response<GetContractResponse>, Status> {
         caller_of(&request)?;
-        Ok(Response::new(contracts::get(&self.0, request.into_inner()).await?))
+        Ok(Response::new(contracts::get(&self.0.handle.log, &self.0.control(), request.into_inner()).await?))
     }
 
     async fn import_units(
@@ -357,12 +371,52 @@ impl AdminService for Admin {
         Ok(Response::new(erasures::list(&self.0, request).await?))
     }
 
+    async fn list_orders(&self, request: Request<ListOrdersRequest>) -> Result<Response<ListOrdersResponse>, Status> {
+        caller_of(&request)?;
+        Ok(Response::new(orders::list(&self.0)))
+    }
+
+    async fn decide_order(
+        &self,
+        request: Request<DecideOrderRequest>,
+    ) -> Result<Response<DecideOrderResponse>, Status> {
+        Ok(Response::new(orders::decide(&self.0, request).await?))
+    }
+
     async fn get_keys(&self, request: Request<GetKeysRequest>) -> Result<Response<GetKeysResponse>, Status> {
         Ok(Response::new(GetKeysResponse { keys: Some(erasures::keys(&self.0, request).await?) }))
     }
 
     async fn rotate_keys(&self, request: Request<RotateKeysRequest>) -> Result<Response<RotateKeysResponse>, Status> {
         Ok(Response::new(RotateKeysResponse { keys: Some(erasures::rotate(&self.0, request).await?) }))
+    }
+
+    async fn rotate_signing_key(
+        &self,
+        request: Request<RotateSigningKeyRequest>,
+    ) -> Result<Response<RotateSigningKeyResponse>, Status> {
+        Ok(Response::new(signing::rotate(&self.0, request).await?))
+    }
+
+    async fn list_quarantine(
+        &self,
+        request: Request<ListQuarantineRequest>,
+    ) -> Result<Response<ListQuarantineResponse>, Status> {
+        Ok(Response::new(quarantine::list(&self.0, request).await?))
+    }
+
+    async fn retry_quarantined(
+        &self,
+        request: Request<RetryQuarantinedRequest>,
+    ) -> Result<Response<RetryQuarantinedResponse>, Status> {
+        Ok(Response::new(quarantine::retry(&self.0, request).await?))
+    }
+
+    async fn drop_quarantined(
+        &self,
+        request: Request<DropQuarantinedRequest>,
+    ) -> Result<Response<DropQuarantinedResponse>, Status> {
+        Ok(Response::new(quarantine::drop(&self.0, request).await?))
     }
 
     async fn verify_views(

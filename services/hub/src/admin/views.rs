@@ -1,6 +1,7 @@
 //! Views that are prepared beside those that serve: progress, differences, taking over.
 
 use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -13,12 +14,14 @@ use record::{MentionId, RegisterName};
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Status};
-use views::difference::{self, Records, SubjectChange};
+use views::difference::{self, KindRows, Records, SubjectChange};
+use views::former;
 use views::prepared::{Aligned, PreparedStatus};
+use views::query::{FieldCounts, Fields, compare_fields};
 use wire::admin::{
-    Basis, CompareViewsRequest, CompareViewsResponse, Difference, DiscardViewsRequest, DiscardViewsResponse,
-    MentionCounts, PrepareViewsRequest, PrepareViewsResponse, RecordCounts, ReplaceViewsRequest, ReplaceViewsResponse,
-    SubjectMove,
+    Basis, CauseCount, CompareViewsRequest, CompareViewsResponse, Difference, DiscardViewsRequest,
+    DiscardViewsResponse, FieldDifference, MentionCounts, PrepareViewsRequest, PrepareViewsResponse, RecordCounts,
+    ReplaceViewsRequest, ReplaceViewsResponse, RowKindCounts, SubjectMove,
 };
 
 use super::Inner;
@@ -129,11 +132,18 @@ pub(super) async fn compare(inner: &Arc<Inner>, request: Request<CompareViewsReq
         samples => samples.min(SAMPLES_MAX),
     };
     let place = inner.verification.clone().try_acquire_owned().map_err(|_| Error::Busy)?;
-    let aligned = inner.handle.operator.compare().await?;
+    let operator = &inner.handle.operator;
+    let sides = match request.get_ref().previous {
+        true => Sides::Former(operator.former().await?),
+        false => Sides::Prepared(Box::new(operator.compare().await?)),
+    };
     let (sender, receiver) = mpsc::channel(16);
     let inner = Arc::clone(inner);
     tokio::task::spawn_blocking(move || {
-        let last = differences(&inner, &aligned, samples, &sender);
+        let last = match sides {
+            Sides::Prepared(aligned) => differences(&inner, *aligned, samples, &sender),
+            Sides::Former(folder) => of_former(&inner, &folder, samples, &sender),
+        };
         drop(place);
         if let Some(last) = last {
             // Fails when the caller has gone away.
@@ -143,34 +153,112 @@ pub(super) async fn compare(inner: &Arc<Inner>, request: Request<CompareViewsReq
     Ok(Box::pin(ReceiverStream::new(receiver)))
 }
 
-/// `None` when it was ended early.
-fn differences(
-    inner: &Inner,
-    aligned: &Aligned,
-    samples: usize,
-    sender: &mpsc::Sender<Result<CompareViewsResponse, Status>>,
-) -> Option<Result<CompareViewsResponse, Error>> {
+/// What is compared.
+enum Sides {
+    /// Prepared views and those that serve.
+    Prepared(Box<Aligned>),
+    /// The views in this folder, which served before, and what this program folds up to there.
+    Former(PathBuf),
+}
+
+type Sender = mpsc::Sender<Result<CompareViewsResponse, Status>>;
+
+/// Tells now and then how far a comparison is; `false` when it is of no use any more.
+fn progress(inner: &Inner, sender: &Sender) -> impl FnMut(u64, u64) -> bool {
     let mut told_at = Instant::now();
-    let progress = |rows, rows_total| {
+    move |rows, rows_total| {
         if told_at.elapsed() >= PROGRESS {
             told_at = Instant::now();
             // A caller who does not read keeps the last messages; the result waits for it.
             let _ = sender.try_send(Ok(CompareViewsResponse { rows, rows_total, difference: None }));
         }
-        !sender.is_closed() && !*inner.stopping.borrow()
-    };
-    match difference::compare(aligned, samples, progress) {
-        Ok(Some(found)) => {
-            let difference = Some(wire_difference(aligned, &found, samples));
-            Some(Ok(CompareViewsResponse { rows: 0, rows_total: 0, difference }))
+        wanted(inner, sender)
+    }
+}
+
+fn wanted(inner: &Inner, sender: &Sender) -> bool {
+    !sender.is_closed() && !*inner.stopping.borrow()
+}
+
+/// `None` when it was ended early.
+fn of_former(
+    inner: &Inner,
+    folder: &Path,
+    samples: usize,
+    sender: &Sender,
+) -> Option<Result<CompareViewsResponse, Error>> {
+    let last = match former::align(&inner.handle, folder, &inner.scratch, progress(inner, sender)) {
+        Ok(Some((aligned, stores))) => {
+            let last = differences(inner, aligned, samples, sender);
+            drop(stores);
+            last
         }
-        Ok(None) if *inner.stopping.borrow() => Some(Err(Error::Stopping)),
-        Ok(None) => None,
+        Ok(None) => ended(inner),
+        Err(error) => return Some(Err(Error::Verification(told(&error)))),
+    };
+    match view_store::ViewStore::discard(&inner.scratch) {
+        Ok(()) => last,
         Err(error) => Some(Err(Error::Verification(told(&error)))),
     }
 }
 
-fn wire_difference(aligned: &Aligned, found: &difference::Difference, samples: usize) -> Difference {
+/// `None` when it was ended early.
+fn differences(
+    inner: &Inner,
+    aligned: Aligned,
+    samples: usize,
+    sender: &Sender,
+) -> Option<Result<CompareViewsResponse, Error>> {
+    let found = match difference::compare(&aligned, samples, progress(inner, sender)) {
+        Ok(Some(found)) => found,
+        Ok(None) => return ended(inner),
+        Err(error) => return Some(Err(Error::Verification(told(&error)))),
+    };
+    let kinds = match difference::kinds(&aligned, || wanted(inner, sender)) {
+        Ok(Some(kinds)) => kinds,
+        Ok(None) => return ended(inner),
+        Err(error) => return Some(Err(Error::Verification(told(&error)))),
+    };
+    let difference = wire_difference(&aligned, &found, &kinds, samples);
+    match compare_fields(&inner.handle, aligned, &found, || wanted(inner, sender)) {
+        Ok(Some(fields)) => {
+            let difference = Some(with_fields(difference, &fields));
+            Some(Ok(CompareViewsResponse { rows: 0, rows_total: 0, difference }))
+        }
+        Ok(None) => ended(inner),
+        Err(error) => Some(Err(Error::Verification(told(&error)))),
+    }
+}
+
+fn ended<T>(inner: &Inner) -> Option<Result<T, Error>> {
+    inner.stopping.borrow().then_some(Err(Error::Stopping))
+}
+
+fn with_fields(difference: Difference, fields: &Fields) -> Difference {
+    let field = |(field, c): (&String, &FieldCounts)| FieldDifference {
+        field: field.clone(),
+        changed: c.changed,
+        added: c.added,
+        removed: c.removed,
+        disputed: c.disputed,
+    };
+    let fields_subjects = fields.subjects;
+    Difference { fields: fields.counts.iter().map(field).collect(), fields_subjects, ..difference }
+}
+
+fn wire_difference(
+    aligned: &Aligned,
+    found: &difference::Difference,
+    kinds: &[KindRows],
+    samples: usize,
+) -> Difference {
+    let kind = |k: &KindRows| RowKindCounts {
+        kind: k.kind.to_owned(),
+        serving: k.serving,
+        prepared: k.prepared,
+        equal: k.equal,
+    };
+    let cause = |(cause, count): (&&str, &u64)| CauseCount { cause: (*cause).to_owned(), count: *count };
     let moves = |changes: &[SubjectChange]| changes.iter().take(samples).map(wire_move).collect();
     Difference {
         serving: Some(wire_basis(&aligned.serving.basis)),
@@ -193,6 +281,11 @@ fn wire_difference(aligned: &Aligned, found: &difference::Difference, samples: u
         records: record_rows(found),
         record_samples: found.record_samples.iter().map(|record| hex(&record.0)).collect(),
         short: found.short,
+        serving_fold_version: aligned.serving.fold_version,
+        prepared_fold_version: aligned.prepared.fold_version,
+        kinds: kinds.iter().map(kind).collect(),
+        causes: found.causes.iter().map(cause).collect(),
+        ..Difference::default()
     }
 }
 

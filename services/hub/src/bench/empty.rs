@@ -17,10 +17,12 @@ use wire::ingest::{
 };
 use wire::query::query_service_server::{QueryService, QueryServiceServer};
 use wire::query::{
-    CheckProcedureRequest, CheckProcedureResponse, ExplainLinkRequest, ExplainLinkResponse, GetQualityRequest,
-    GetQualityResponse, GetStatusRequest, GetStatusResponse, GetSubjectRequest, GetSubjectResponse,
-    ListAccessesRequest, ListAccessesResponse, ListReviewsRequest, ListReviewsResponse, ReproduceAnswerRequest,
-    ReproduceAnswerResponse, SearchRequest, SearchResponse, WatchRequest, WatchResponse,
+    CheckProcedureRequest, CheckProcedureResponse, CompareRequest, CompareResponse, ExplainLinkRequest,
+    ExplainLinkResponse, GetHeadsRequest, GetHeadsResponse, GetQualityHistoryRequest, GetQualityHistoryResponse,
+    GetQualityRequest, GetQualityResponse, GetStatusRequest, GetStatusResponse, GetSubjectRequest, GetSubjectResponse,
+    ListAccessesRequest, ListAccessesResponse, ListFindingsRequest, ListFindingsResponse, ListReviewsRequest,
+    ListReviewsResponse, ReproduceAnswerRequest, ReproduceAnswerResponse, SearchRequest, SearchResponse, WatchRequest,
+    WatchResponse,
 };
 
 use crate::config::Config;
@@ -139,7 +141,25 @@ impl QueryService for Nothing {
         Ok(Response::new(Default::default()))
     }
 
+    async fn get_heads(&self, _: Request<GetHeadsRequest>) -> Answer<GetHeadsResponse> {
+        Ok(Response::new(Default::default()))
+    }
+
+    type CompareStream = Pin<Box<dyn Stream<Item = Result<CompareResponse, Status>> + Send>>;
+
+    async fn compare(&self, _: Request<Streaming<CompareRequest>>) -> Answer<Self::CompareStream> {
+        Ok(Response::new(Box::pin(futures::stream::empty())))
+    }
+
+    async fn list_findings(&self, _: Request<ListFindingsRequest>) -> Answer<ListFindingsResponse> {
+        Ok(Response::new(Default::default()))
+    }
+
     async fn get_quality(&self, _: Request<GetQualityRequest>) -> Answer<GetQualityResponse> {
+        Ok(Response::new(Default::default()))
+    }
+
+    async fn get_quality_history(&self, _: Request<GetQualityHistoryRequest>) -> Answer<GetQualityHistoryResponse> {
         Ok(Response::new(Default::default()))
     }
 

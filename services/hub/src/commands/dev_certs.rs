@@ -37,6 +37,9 @@ pub struct DevCertsArgs {
     /// Replace files that are there
     #[arg(long)]
     pub force: bool,
+    /// Make none where the server's certificate is there already
+    #[arg(long, conflicts_with_all = ["force", "add"])]
+    pub keep: bool,
 }
 
 /// Makes the certificates.
@@ -47,6 +50,13 @@ pub fn run(args: &DevCertsArgs, context: &Context) -> Result<Exit, CommandError>
     let config = context.config()?;
     let dir = args.dir.clone().unwrap_or_else(|| config.dev_certs_dir());
     let trust_domain = listening::trust_domain(&config)?;
+    let server = CertPaths::dev_server(&dir).cert;
+    if args.keep && server.exists() {
+        context
+            .output
+            .show(&json!({ "kept": server }), || format!("{} is there; nothing was made", server.display()))?;
+        return Ok(Exit::Ok);
+    }
     let mut clients = args.clients.clone();
     if !args.add {
         clients.extend(DEV_SPIFFE_PATHS.map(str::to_owned));
@@ -83,7 +93,8 @@ pub fn ensure(config: &Config) -> Result<(), CommandError> {
     identity::dev_certs(&dir, &options, SystemTime::now()).map(|_| ()).map_err(|error| explain(&error))
 }
 
-fn explain(error: &DevCertsError) -> CommandError {
+/// What to do about it.
+pub(super) fn explain(error: &DevCertsError) -> CommandError {
     let cause = std::error::Error::source(error).map(|cause| format!(": {cause}")).unwrap_or_default();
     let what = format!("{error}{cause}");
     match error {
@@ -101,7 +112,8 @@ fn explain(error: &DevCertsError) -> CommandError {
     }
 }
 
-fn ends(report: &DevCertsReport) -> String {
+/// When the certificates end.
+pub(super) fn ends(report: &DevCertsReport) -> String {
     jiff::Timestamp::try_from(report.not_after)
         .map_or_else(|_| "-".to_owned(), |end| end.round(jiff::Unit::Second).unwrap_or(end).to_string())
 }

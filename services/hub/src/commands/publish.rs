@@ -33,6 +33,7 @@ pub enum InputFormat {
 #[derive(Debug, Clone, Args)]
 #[command(
     after_help = "Examples:\n  hub publish --register civil changes.ndjson\n  zcat parcels.csv.gz | hub publish --register land --format csv --record-type parcel -\n  hub publish --register civil changes.ndjson --resume changes.done
+  hub publish --register civil changes.ndjson --receipts changes.receipts
 
 A line of NDJSON:
   {\"record_id\":\"KS-1\",\"version\":1,\"record_type\":\"birth\",\"effective_at\":\"2024-05-06\",\"record\":{...}}
@@ -64,6 +65,9 @@ pub struct PublishArgs {
     /// Remember in this file how far the input was acknowledged, and go on from there
     #[arg(long, value_name = "FILE")]
     pub resume: Option<PathBuf>,
+    /// Write one JSON line per accepted change with its receipt; 'hub receipt check' checks them without a hub
+    #[arg(long, value_name = "FILE")]
+    pub receipts: Option<PathBuf>,
     /// Write one JSON line per change that was not accepted
     #[arg(long, value_name = "FILE")]
     pub outcomes: Option<PathBuf>,
@@ -106,8 +110,8 @@ pub async fn run(args: &PublishArgs, context: &Context) -> Result<Exit, CommandE
         CommandError::failed(format!("the system gives no thread: {error}"), "raise the limit of processes")
     })?;
     let mut report = Report::new(args, context, total, resume)?;
-    let sent =
-        send(channel, Target { register: &args.register, epoch: args.epoch }, finding, |sent| report.take(sent)).await;
+    let target = Target { register: &args.register, epoch: args.epoch, receipts: args.receipts.is_some() };
+    let sent = send(channel, target, finding, |sent| report.take(sent)).await;
     report.end();
     let tally = sent?;
     context.output.show(&tally_json(&tally), || tally_text(&tally, context))?;
@@ -155,6 +159,7 @@ struct Report {
     progress: Progress,
     resume: Option<Resume>,
     outcomes: Option<BufWriter<File>>,
+    receipts: Option<BufWriter<File>>,
     told: u64,
 }
 
@@ -170,19 +175,21 @@ impl Report {
             file.map(BufWriter::new).map_err(|error| {
                 CommandError::usage(
                     format!("cannot write {}: {error}", path.display()),
-                    "name another file with --outcomes",
+                    "name another file with --outcomes or --receipts",
                 )
             })
         };
         let outcomes = args.outcomes.as_ref().map(create).transpose()?;
+        let receipts = args.receipts.as_ref().map(create).transpose()?;
         let progress = Progress::new("publish", "changes", total, context.output.is_json());
-        Ok(Self { progress, resume, outcomes, told: 0 })
+        Ok(Self { progress, resume, outcomes, receipts, told: 0 })
     }
 
     fn take(&mut self, sent: Sent) -> Result<(), CommandError> {
         match sent {
-            Sent::Answered { changes, reached, refused } => {
+            Sent::Answered { changes, reached, refused, receipts } => {
                 self.progress.add(changes);
+                keep(self.receipts.as_mut(), "receipts", &receipts)?;
                 refused.into_iter().try_for_each(|refused| self.refused(&refused))?;
                 self.resume.as_ref().map_or(Ok(()), |resume| resume.reached(reached))
             }
@@ -221,18 +228,24 @@ impl Report {
     }
 
     fn keep(&mut self, outcome: &Json) -> Result<(), CommandError> {
-        let Some(file) = &mut self.outcomes else { return Ok(()) };
-        writeln!(file, "{outcome}").and_then(|()| file.flush()).map_err(|error| {
-            CommandError::failed(
-                format!("the outcomes cannot be written: {error}"),
-                "name another file with --outcomes; repeating is safe",
-            )
-        })
+        keep(self.outcomes.as_mut(), "outcomes", std::slice::from_ref(outcome))
     }
 
     fn end(self) {
         self.progress.finish();
     }
+}
+
+/// Appends lines to a file, where there is one; they are written before anything after them is acknowledged.
+fn keep(file: Option<&mut BufWriter<File>>, what: &str, lines: &[Json]) -> Result<(), CommandError> {
+    let Some(file) = file.filter(|_| !lines.is_empty()) else { return Ok(()) };
+    let written = lines.iter().try_for_each(|line| writeln!(file, "{line}"));
+    written.and_then(|()| file.flush()).map_err(|error| {
+        CommandError::failed(
+            format!("the {what} cannot be written: {error}"),
+            format!("name another file with --{what}; repeating is safe"),
+        )
+    })
 }
 
 fn tally_json(tally: &Tally) -> Json {

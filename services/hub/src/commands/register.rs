@@ -2,7 +2,7 @@
 
 use clap::{Args, Subcommand};
 use wire::admin::admin_service_client::AdminServiceClient;
-use wire::admin::{AbortRedoRequest, CommitRedoRequest, OpenRedoRequest, PrepareViewsRequest};
+use wire::admin::{AbortRedoRequest, CommitRedoRequest, CompareViewsRequest, OpenRedoRequest, PrepareViewsRequest};
 
 use super::views;
 use crate::answers::as_json;
@@ -112,7 +112,7 @@ pub async fn run(args: &RegisterArgs, context: &Context) -> Result<Exit, Command
             let restated = vec![args.register.clone()];
             let request = PrepareViewsRequest { restated, share: args.share, ..PrepareViewsRequest::default() };
             views::prepare(channel.clone(), request, context).await?;
-            views::diff(channel, args.samples, context).await?;
+            views::diff(channel, CompareViewsRequest { samples: args.samples, previous: false }, context).await?;
         }
         RegisterCommand::Commit(args) => commit(args, context).await?,
         RegisterCommand::Abort(args) => {

@@ -96,7 +96,7 @@ impl SearchArgs {
     }
 }
 
-fn told(answer: &SearchResponse) -> String {
+pub(super) fn told(answer: &SearchResponse) -> String {
     let mut names: Vec<&String> = answer.hits.iter().flat_map(|hit| hit.masked.keys()).collect();
     names.sort();
     names.dedup();

@@ -76,6 +76,7 @@ fn told(status: &GetStatusResponse) -> String {
         ("persons", status.subjects_persons.to_string()),
         ("parcels", status.subjects_parcels.to_string()),
         ("parked", status.parked.to_string()),
+        ("quarantined", quarantined(status)),
         ("digest", status.digest.clone()),
         ("fold version", status.fold_version.to_string()),
         ("views on", status.basis.clone()),
@@ -85,4 +86,13 @@ fn told(status: &GetStatusResponse) -> String {
         ("contracts", contracts.join(", ")),
     ];
     lines.iter().map(|(name, value)| format!("{name:<16} {value}\n")).collect()
+}
+
+fn quarantined(status: &GetStatusResponse) -> String {
+    match status.quarantined {
+        0 => "none".to_owned(),
+        records => {
+            format!("{records} RECORDS with {} changes: see 'hub quarantine list'", status.quarantined_changes)
+        }
+    }
 }

@@ -98,5 +98,21 @@ fn the_other_commands_take_their_usual_lines() {
     for line in ["list", "show civil", "register a.binpb --reason new", "check a.binpb", "export --dir out"] {
         parse::<contracts::ContractsArgs>(line).expect(line);
     }
-    parse::<bench::BenchArgs>("publish --seconds 5").expect("bench");
+    for line in ["list", "approve 41 --reason seen", "reject 41 --reason wrong --as operator/ops"] {
+        parse::<orders::OrdersArgs>(line).expect(line);
+    }
+    assert!(parse::<orders::OrdersArgs>("approve 41").is_err(), "a reason is mandatory");
+    parse::<bench::BenchArgs>("publish --records 50000 --runs 3").expect("bench");
+}
+
+#[test]
+fn init_takes_what_differs_and_doctor_and_errors_little() {
+    let line = "d --trust-domain hub.example --server-name hub.example --register civil --register tax --portal one-stop --yes";
+    let init: init::InitArgs = parse(line).expect("a usual line");
+    assert_eq!((init.registers.len(), init.portals.len(), init.yes), (2, 1, true));
+    assert!(parse::<init::InitArgs>("--yes").is_err(), "a directory is mandatory");
+    assert!(parse::<doctor::DoctorArgs>("--quick").expect("a usual line").quick);
+    let errors: errors::ErrorsArgs = parse("log_full").expect("a usual line");
+    assert_eq!(errors.word.as_deref(), Some("log_full"));
+    assert!(parse::<errors::ErrorsArgs>("log_full --markdown").is_err(), "the page has all of them");
 }

@@ -51,7 +51,9 @@ pub enum ViewsCommand {
     )]
     Prepare(PrepareArgs),
     /// Show what the prepared views say otherwise than those that serve; exit code 1 when they differ
-    #[command(after_help = "Example:\n  hub views diff --samples 100")]
+    #[command(
+        after_help = "Examples:\n  hub views diff --samples 100\n  hub views diff --previous\n\nWith --previous: after an update that brought another version of the fold, what the former program's views said otherwise than this\nprogram's, at the place in the log where they ended."
+    )]
     Diff(DiffArgs),
     /// Let prepared views on the present basis take over
     #[command(
@@ -114,6 +116,9 @@ pub struct DiffArgs {
     /// Changed subjects and records that are named, of each sort
     #[arg(long, value_name = "COUNT", default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     pub samples: u32,
+    /// The views that served before, by another version of the fold, instead of the prepared ones
+    #[arg(long)]
+    pub previous: bool,
     /// Which hub, and as whom; by default as operator/ops.
     #[command(flatten)]
     pub connection: ConnectionArgs,
@@ -169,7 +174,7 @@ pub async fn run(args: &ViewsArgs, context: &Context) -> Result<Exit, CommandErr
         }
         ViewsCommand::Diff(args) => {
             let channel = args.connection.connect(context, DEFAULT_CALLER).await?;
-            diff(channel, args.samples, context).await
+            diff(channel, CompareViewsRequest { samples: args.samples, previous: args.previous }, context).await
         }
         ViewsCommand::Replace(args) => {
             let channel = args.connection.connect(context, DEFAULT_CALLER).await?;
@@ -227,8 +232,11 @@ fn replaced_text(done: &ReplaceViewsResponse, context: &Context) -> String {
 }
 
 /// Compares, and shows what differs.
-pub(super) async fn diff(channel: Channel, samples: u32, context: &Context) -> Result<Exit, CommandError> {
-    let request = CompareViewsRequest { samples };
+pub(super) async fn diff(
+    channel: Channel,
+    request: CompareViewsRequest,
+    context: &Context,
+) -> Result<Exit, CommandError> {
     let mut answers = AdminServiceClient::new(channel).compare_views(request).await?.into_inner();
     let progress = Progress::new("compare", "rows", None, context.output.is_json());
     let mut difference = None;
@@ -256,15 +264,28 @@ fn basis_text(basis: Option<&Basis>) -> String {
 fn difference_text(found: &Difference, context: &Context) -> String {
     let mentions = found.mentions.unwrap_or_default();
     let verdict = if found.equal { context.output.good("equal") } else { context.output.bad("DIFFERENT") };
+    let versions = (found.serving_fold_version, found.prepared_fold_version);
+    let (before, after) = if versions.0 == versions.1 { ("serving", "prepared") } else { ("former", "this program") };
+    let fold =
+        |version: u32| if versions.0 == versions.1 { String::new() } else { format!(", fold version {version}") };
     let mut out = format!(
-        "serving   {}  {}\nprepared  {}  {}\n{verdict}\n\n",
+        "{before:<12}  {}  {}{}\n{after:<12}  {}  {}{}\n{verdict}\n\n",
         found.serving_digest,
         basis_text(found.serving.as_ref()),
+        fold(versions.0),
         found.prepared_digest,
-        basis_text(found.prepared.as_ref())
+        basis_text(found.prepared.as_ref()),
+        fold(versions.1),
     );
-    let mut subjects = Table::new(["", "serving", "prepared"]);
-    subjects.row(["subjects".into(), found.serving_subjects.to_string(), found.prepared_subjects.to_string()]);
+    let mut subjects = Table::new(["", before, after, ""]);
+    let count = |what: &str, before: u64, after: u64, equal: bool| {
+        [what.to_owned(), before.to_string(), after.to_string(), if equal { "" } else { "different" }.to_owned()]
+    };
+    let same = found.merged == 0 && found.split == 0 && found.serving_subjects == found.prepared_subjects;
+    subjects.row(count("subjects", found.serving_subjects, found.prepared_subjects, same));
+    for rows in &found.kinds {
+        subjects.row(count(&format!("{} rows", rows.kind), rows.serving, rows.prepared, rows.equal));
+    }
     out += &subjects.text();
     let short = if found.short { " or more" } else { "" };
     out += &format!(
@@ -286,6 +307,7 @@ fn difference_text(found: &Difference, context: &Context) -> String {
         ]);
     }
     out += &format!("\n{}", records.text());
+    out += &causes_text(found);
     let moves = |title: &str, moves: &[SubjectMove]| {
         let rows: Vec<String> = moves.iter().map(|m| format!("  {}  {}\n", m.subject, m.others.join(" "))).collect();
         if rows.is_empty() { String::new() } else { format!("\n{title}\n{}", rows.concat()) }
@@ -294,6 +316,26 @@ fn difference_text(found: &Difference, context: &Context) -> String {
     out += &moves("split (subject, then what it falls into)", &found.split_samples);
     if !found.record_samples.is_empty() {
         out += &format!("\nrecords that differ\n  {}\n", found.record_samples.join("\n  "));
+    }
+    out
+}
+
+/// Why things differ, and in which attributes.
+fn causes_text(found: &Difference) -> String {
+    let mut out = String::new();
+    if !found.causes.is_empty() {
+        let mut causes = Table::new(["cause", "count"]);
+        found.causes.iter().for_each(|c| causes.row([c.cause.replace('_', " "), c.count.to_string()]));
+        out += &format!("\n{}", causes.text());
+    }
+    if !found.fields.is_empty() {
+        let mut fields = Table::new(["attribute", "changed", "added", "removed", "disputed in one only"]);
+        for f in &found.fields {
+            let [changed, added, removed, disputed] =
+                [f.changed, f.added, f.removed, f.disputed].map(|n| n.to_string());
+            fields.row([f.field.clone(), changed, added, removed, disputed]);
+        }
+        out += &format!("\nof {} subjects that the differences touch:\n{}", found.fields_subjects, fields.text());
     }
     out
 }

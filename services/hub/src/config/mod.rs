@@ -14,7 +14,9 @@ use std::path::{Path, PathBuf};
 pub use explain::explain;
 pub use load::{ConfigError, load, parse};
 pub use section::{Bounds, Key};
-pub use sections::{Grpc, Http, Keys, Ledger, Limits, Log, LogKafka, Quality, Store, Telemetry, Tls, Top};
+pub use sections::{
+    Admin, Grpc, Http, Keys, Ledger, Limits, Log, LogKafka, Peers, Quality, Roles, Store, Telemetry, Tls, Top,
+};
 
 /// The whole configuration.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -23,6 +25,10 @@ pub struct Config {
     pub top: Top,
     /// The gRPC server.
     pub grpc: Grpc,
+    /// What this process does.
+    pub roles: Roles,
+    /// Other processes of the same hub.
+    pub peers: Peers,
     /// JSON over HTTP.
     pub http: Http,
     /// Who may connect.
@@ -33,6 +39,8 @@ pub struct Config {
     pub log_kafka: LogKafka,
     /// The keys of bodies.
     pub keys: Keys,
+    /// What operators and reviewers order.
+    pub admin: Admin,
     /// The ledger.
     pub ledger: Ledger,
     /// The view store.
@@ -54,11 +62,14 @@ impl Config {
         let sections = [
             self.top.keys(),
             self.grpc.keys(),
+            self.roles.keys(),
+            self.peers.keys(),
             self.http.keys(),
             self.tls.keys(),
             self.log.keys(),
             self.log_kafka.keys(),
             self.keys.keys(),
+            self.admin.keys(),
             self.ledger.keys(),
             self.store.keys(),
             self.limits.keys(),

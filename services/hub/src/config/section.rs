@@ -20,6 +20,8 @@ pub enum Bounds {
     Share,
     /// One of these words.
     OneOf(&'static [&'static str]),
+    /// Any of these words, in a list.
+    SomeOf(&'static [&'static str]),
     /// Text that is not empty.
     Text,
     /// Optional: absent by default, as in this example.
@@ -46,6 +48,11 @@ impl Bounds {
                 let fits = value.as_str().is_some_and(|word| words.contains(&word));
                 (!fits).then(|| format!("must be {self}"))
             }
+            Self::SomeOf(words) => {
+                let listed = |word: &toml::Value| word.as_str().is_some_and(|word| words.contains(&word));
+                let fits = value.as_array().is_some_and(|list| list.iter().all(listed));
+                (!fits).then(|| format!("must be {self}"))
+            }
             Self::Text => value.as_str().is_none_or(str::is_empty).then(|| "must not be empty".to_owned()),
         }
     }
@@ -58,6 +65,7 @@ impl std::fmt::Display for Bounds {
             Self::Whole { min, max, unit } => write!(f, "{min} to {max} {unit}"),
             Self::Share => f.write_str("0.0 to 1.0"),
             Self::OneOf(words) => write!(f, "one of {}", words.join(", ")),
+            Self::SomeOf(words) => write!(f, "a list of {}", words.join(", ")),
             Self::Optional { .. } => f.write_str("optional, absent by default"),
         }
     }

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use super::section::Bounds::{Any, OneOf, Optional, Share, Text, Whole};
+use super::section::Bounds::{Any, OneOf, Optional, Share, SomeOf, Text, Whole};
 use super::section::section;
 
 const KIB: i64 = 1024;
@@ -30,6 +30,8 @@ section! {
         origin: String = "hub.test/log".to_owned(), Text;
         /// Administrative unit lists to load when the log is created: files that `hub units import --out` wrote, oldest first.
         unit_lists: Vec<PathBuf> = Vec::new(), Any;
+        /// Policy that a new log begins with; absent: the built-in one, for development. Afterwards `hub policy put` replaces it, and this is not read.
+        policy: Option<PathBuf> = None, Optional { example: "\"/etc/hub/policy.toml\"" };
     }
 }
 
@@ -48,8 +50,46 @@ section! {
         handshake_timeout_ms: u64 = 10_000, whole(100, 60_000, "milliseconds");
         /// Interval of keep-alive pings on idle connections.
         keepalive_interval_ms: u64 = 30_000, whole(1_000, 600_000, "milliseconds");
+        /// How long a hub that is to stop goes on serving, while it says already that it is not ready: as long as a load balancer
+        /// needs to see it.
+        drain_ms: u64 = 0, whole(0, 600_000, "milliseconds");
         /// Longest wait for running requests when the hub stops.
         stop_timeout_ms: u64 = 10_000, whole(0, 600_000, "milliseconds");
+    }
+}
+
+section! {
+    /// What this process does; several processes share a log on Kafka.
+    Roles "roles" {
+        /// "ingest" takes changes; "views" folds them and answers; "audit" folds them, keeps the ledger, writes cuts, and holds the log's
+        /// secrets for the others. Separated by commas.
+        serve: String = "ingest,views,audit".to_owned(), Text;
+        /// Registers whose changes this process takes; empty for all.
+        registers: Vec<String> = Vec::new(), Any;
+        /// How long no cut came although one was due until another process with the role audit takes over writing them.
+        takeover_after_ms: u64 = 5_000, whole(500, 600_000, "milliseconds");
+    }
+}
+
+section! {
+    /// Other processes of the same hub.
+    Peers "peers" {
+        /// Processes with the role audit, asked in turn for the log's secrets and keys: URIs, separated by commas. Absent: this process has its
+        /// own. With the role audit they are kept, so that it can give them too; otherwise they are held in memory only.
+        keys_from: Option<String> = None, Optional { example: "\"https://hub-audit-0:7443,https://hub-audit-1:7443\"" };
+        /// Processes that fold (roles views or audit), asked in turn for a copy of their views when this one folds and has none that it can use:
+        /// URIs, separated by commas. Absent, or when none gives them: the log is folded from its beginning.
+        views_from: Option<String> = None, Optional { example: "\"https://hub-views-0:7443,https://hub-views-1:7443\"" };
+        /// How fast this process gives a copy of its views, at most; one at a time.
+        views_bytes_per_s: u64 = 64 << 20, whole(MIB, 16 * GIB, "bytes a second");
+        /// SPIFFE paths of the processes that are given secrets and views. Nobody is given them without TLS.
+        callers: Vec<String> = vec!["process/hub".to_owned()], Any;
+        /// The certificate chain that this process shows to others, PEM.
+        cert: PathBuf = "dev-certs/process-hub.pem".into(), Text;
+        /// Its private key, PEM.
+        key: PathBuf = "dev-certs/process-hub.key".into(), Text;
+        /// The authority of the others' server certificates, PEM.
+        ca: PathBuf = "dev-certs/ca.pem".into(), Text;
     }
 }
 
@@ -79,6 +119,9 @@ section! {
         key: PathBuf = "dev-certs/server.key".into(), Text;
         /// The authority that issues client certificates, PEM.
         client_ca: PathBuf = "dev-certs/ca.pem".into(), Text;
+        /// The client authority's list of certificates that it has revoked, PEM, as of the hub's start. With one, who is not known to be
+        /// unrevoked is refused: also everybody once the list has passed its end.
+        revoked: Option<PathBuf> = None, Optional { example: "\"/etc/hub/tls/revoked.pem\"" };
         /// SPIFFE path of every caller when the mode is "off".
         plaintext_principal: String = "operator/ops".to_owned(), Text;
     }
@@ -169,6 +212,18 @@ section! {
 }
 
 section! {
+    /// What operators and reviewers order.
+    Admin "admin" {
+        /// Orders that count only when a second person approves them, who may give the same order and is not who gave it.
+        /// Erasures have a key of their own: `keys.second_person`.
+        second_person: Vec<String> = Vec::new(), SomeOf(&[
+            "contract", "units", "policy", "procedures", "model", "model_switch", "register_epoch", "decision",
+            "quarantine",
+        ]);
+    }
+}
+
+section! {
     /// The ledger, which makes the log provable to others.
     Ledger "ledger" {
         /// Least time between two signed checkpoints. One is signed when something was added, and none while nothing is.
@@ -213,16 +268,16 @@ section! {
 }
 
 section! {
-    /// Measures below these are shown as insufficient; nothing is refused for them.
+    /// Measures from these on are shown as green, down to 0.15 below as yellow, and further down as red; nothing is refused for them.
     Quality "quality" {
         /// Values that match the authoritative register.
-        correct_min: f64 = 0.98, Share;
+        correct_min: f64 = 0.90, Share;
         /// Required values that are filled, times objects that are there.
-        sufficient_min: f64 = 0.95, Share;
+        sufficient_min: f64 = 0.90, Share;
         /// Records without a violation or surplus duplicate.
-        clean_min: f64 = 0.98, Share;
+        clean_min: f64 = 0.90, Share;
         /// Changes published within the promise of their contract.
-        alive_min: f64 = 0.95, Share;
+        alive_min: f64 = 0.90, Share;
     }
 }
 

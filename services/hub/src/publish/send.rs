@@ -14,6 +14,7 @@ use wire::ingest::{Batch, BatchResult, Outcome, PublishRequest, Violation, outco
 use super::line::LineError;
 use super::read::Found;
 use crate::error::{CommandError, Exit};
+use crate::receipts;
 
 /// Batches that are sent and not answered; the hub stops reading at its own bound, which is mostly lower.
 const IN_FLIGHT: usize = 16;
@@ -59,6 +60,8 @@ pub enum Sent {
         reached: u64,
         /// One line of JSON per change that is not in the log now.
         refused: Vec<Json>,
+        /// One line of JSON per receipt, where they are kept.
+        receipts: Vec<Json>,
     },
     /// A line could not be read.
     Broken(LineError),
@@ -100,6 +103,8 @@ pub struct Target<'a> {
     pub register: &'a str,
     /// Its epoch, when it is stated anew; 0 for the present one.
     pub epoch: u32,
+    /// Whether receipts are kept.
+    pub receipts: bool,
 }
 
 /// Publishes what `found` brings as changes of a register and tells `sent` in order.
@@ -234,7 +239,8 @@ impl<S: FnMut(Sent) -> Result<(), CommandError>> Sending<'_, S> {
         }
         self.tries = 0;
         let refused = count(result, &batch, &mut self.tally);
-        (self.sent)(Sent::Answered { changes: batch.lines.len() as u64, reached: batch.reached, refused })
+        let receipts = if self.target.receipts { receipts(result, &batch.batch) } else { Vec::new() };
+        (self.sent)(Sent::Answered { changes: batch.lines.len() as u64, reached: batch.reached, refused, receipts })
     }
 }
 
@@ -308,6 +314,17 @@ fn count(result: &BatchResult, batch: &Pending, tally: &mut Tally) -> Vec<Json> 
     refused
 }
 
+fn receipts(result: &BatchResult, batch: &Batch) -> Vec<Json> {
+    let of = |(answer, change): (&Outcome, &wire::ingest::Change)| match &answer.outcome {
+        Some(outcome::Outcome::Accepted(accepted)) => {
+            let receipt = accepted.receipt.as_ref()?;
+            Some(receipts::line(&batch.register, &change.record_id, change.version, receipt, &result.signed_root))
+        }
+        _ => None,
+    };
+    result.outcomes.iter().zip(&batch.changes).filter_map(of).collect()
+}
+
 fn told(answer: &Outcome, line: u64, record_id: &str) -> Option<Json> {
     let violation = |violation: &Violation| json!({ "field": violation.field_path, "rule": violation.rule_id, "group": violation.group, "message": violation.message });
     let told = |outcome: &str, violations: Vec<Json>, message: &str| {
@@ -348,9 +365,10 @@ mod tests {
             lost += u32::from(matches!(sent, Sent::Lost { .. }));
             Ok(())
         };
-        let error = send_patiently(channel, Target { register: "civil", epoch: 0 }, found, count, &[1, 2, 3])
-            .await
-            .expect_err("nobody listens");
+        let error =
+            send_patiently(channel, Target { register: "civil", epoch: 0, receipts: false }, found, count, &[1, 2, 3])
+                .await
+                .expect_err("nobody listens");
         assert_eq!((error.exit, lost), (Exit::Unreachable, 3));
         assert!(error.what.ends_with("3 further tries failed") && error.what_to_do.contains("--resume"), "{error:?}");
     }

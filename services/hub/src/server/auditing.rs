@@ -9,7 +9,7 @@ use audit::{Audit, Deps, Ledger, LedgerHandle, LedgerOptions, Recorder, Subjects
 use event_log::EventLog;
 use futures::FutureExt as _;
 use ingest::system_clock;
-use ledger::SigningKey;
+use ledger::Signers;
 use projection::FOLD_VERSION;
 use record::{Partition, Stream};
 use telemetry::Guard;
@@ -35,12 +35,13 @@ pub(super) async fn listen(config: &Config) -> Result<Option<Listener>, CommandE
     Ok(Some(bound))
 }
 
-/// Starts to follow the log.
+/// Starts to follow the log. Witnesses are asked while `asks` is true: of several processes that keep the same ledger one is enough.
 pub(super) fn start_ledger(
     config: &Config,
     log: &EventLog,
-    key: &Arc<SigningKey>,
+    signers: &Arc<Signers>,
     telemetry: &Guard,
+    asks: watch::Receiver<bool>,
 ) -> Result<Ledger, CommandError> {
     let keys = &config.ledger;
     let options = LedgerOptions {
@@ -50,14 +51,14 @@ pub(super) fn start_ledger(
         commit_interval: Duration::from_millis(keys.commit_interval_ms),
         verify_on_start: keys.verify_on_start,
     };
-    let witnesses = witnesses(config, key)?;
-    let (log, key, readiness) = (log.clone(), Arc::clone(key), telemetry.readiness().clone());
-    Ledger::start(log, key, options, witnesses, telemetry.metrics(), readiness).map_err(|error| {
+    let witnesses = witnesses(config, signers)?;
+    let (log, signers, readiness) = (log.clone(), Arc::clone(signers), telemetry.readiness().clone());
+    Ledger::start(log, signers, options, witnesses, asks, telemetry.metrics(), readiness).map_err(|error| {
         CommandError::failed(format!("the ledger's thread cannot be started: {error}"), "raise the limit on threads")
     })
 }
 
-fn witnesses(config: &Config, key: &SigningKey) -> Result<Option<Witnesses>, CommandError> {
+fn witnesses(config: &Config, signers: &Arc<Signers>) -> Result<Option<Witnesses>, CommandError> {
     let Some(path) = &config.ledger.witnesses else { return Ok(None) };
     let path = config.path(path);
     let wrong = |what: String| {
@@ -73,7 +74,7 @@ fn witnesses(config: &Config, key: &SigningKey) -> Result<Option<Witnesses>, Com
             CommandError::usage(format!("ledger.witness_ca: {}", told(&error)), "name a PEM file with authorities")
         })?),
     };
-    Witnesses::new(&text, key.verifier(), tls).map(Some).map_err(|error| wrong(told(&error)))
+    Witnesses::new(&text, Arc::clone(signers), tls).map(Some).map_err(|error| wrong(told(&error)))
 }
 
 /// The audit service.

@@ -10,8 +10,9 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tonic_health::ServingStatus;
 use tonic_health::server::HealthReporter;
+use views::quality_history::QualityHistory;
 use views::rows;
-use views::runtime::{FoldStatus, ViewsHandle};
+use views::runtime::ViewsHandle;
 
 use crate::error::told;
 
@@ -20,40 +21,53 @@ const RETENTION_LOOK: Duration = Duration::from_secs(3_600);
 /// Between two looks whether the log goes on.
 const LOG_LOOK: Duration = Duration::from_millis(500);
 const DAY_US: i64 = 86_400_000_000;
-const SERVICES: [&str; 5] = [
-    "",
-    wire::ingest::ingest_service_server::SERVICE_NAME,
-    wire::query::query_service_server::SERVICE_NAME,
-    wire::admin::admin_service_server::SERVICE_NAME,
-    wire::audit::audit_service_server::SERVICE_NAME,
-];
+/// Between two looks at how far a process is.
+const STANDING_LOOK: Duration = Duration::from_millis(100);
 
-/// Tells health checks and `/readyz` whether the hub serves: from the first failed write on it does not, since no answer could be made durable,
-/// nor when the fold has stopped, since its answers would be older by the day. Both need a new start. While the log stalls it does not either,
-/// and does again when the log goes on; nor before the views have caught up with `target`, where there is one.
+/// How a process stands to its log.
+pub(super) struct Standing {
+    /// Its fold, or whatever it follows the log with, is gone for good.
+    pub(super) gone: bool,
+    /// It takes nothing in: it is gone, or waits until it can go on.
+    pub(super) stopped: bool,
+    /// It has read what the log held when it started.
+    pub(super) caught_up: bool,
+}
+
+/// Tells health checks of these services, and `/readyz`, whether this process serves: from the first failed write of the log on it does not,
+/// since no answer could be made durable, which needs a new start, as does a fold that is gone. While the fold stands still it does not, since its
+/// answers would be older by the day, and does again when the fold goes on; the same with a log that stalls; nor before it has caught up with
+/// what the log held when it started.
 pub(super) async fn tell_health(
     health: HealthReporter,
+    services: Vec<&'static str>,
     readiness: Readiness,
     mut writable: watch::Receiver<bool>,
-    mut fold: watch::Receiver<Arc<FoldStatus>>,
+    standing: impl Fn() -> Standing,
     mut stalled: watch::Receiver<bool>,
-    target: Option<Positions>,
     mut stopping: watch::Receiver<bool>,
 ) {
+    let services: Vec<&str> = [""].into_iter().chain(services).collect();
+    let mut told = None;
     loop {
-        let lasting = match (*writable.borrow_and_update(), fold_stopped(&mut fold)) {
+        let Standing { gone, stopped, caught_up } = standing();
+        let lasting = match (*writable.borrow_and_update(), gone) {
             (false, _) => Some("the log takes nothing"),
             (true, true) => Some("the fold has stopped"),
             (true, false) => None,
         };
-        let behind = !caught_up(&fold.borrow().positions, &target);
+        let waits = stopped.then_some("the fold has stopped");
         let silent = (*stalled.borrow_and_update()).then_some("the log does not answer");
-        let obstacle = lasting.or(silent).or(behind.then_some("catching up with the log"));
-        match obstacle {
-            Some(obstacle) => readiness.not_ready(obstacle),
-            None => readiness.ready(),
+        let obstacle = lasting.or(waits).or(silent).or((!caught_up).then_some("catching up with the log"));
+        if told != Some(obstacle) {
+            match obstacle {
+                Some(obstacle) => readiness.not_ready(obstacle),
+                None => readiness.ready(),
+            }
+            let status = if obstacle.is_none() { ServingStatus::Serving } else { ServingStatus::NotServing };
+            tell(&health, &services, status).await;
+            told = Some(obstacle);
         }
-        tell(&health, if obstacle.is_none() { ServingStatus::Serving } else { ServingStatus::NotServing }).await;
         if lasting.is_some() {
             // Neither comes back before a new start.
             break;
@@ -62,19 +76,26 @@ pub(super) async fn tell_health(
             // An error means that nobody looks any more, since the hub stops.
             changed = stalled.changed() => if changed.is_err() { break },
             changed = writable.changed() => if changed.is_err() { break },
-            // An error means that the fold's thread is gone, which the next look finds.
-            _ = fold.wait_for(|status| status.stopped.is_some() || (behind && caught_up(&status.positions, &target))) => {}
+            () = tokio::time::sleep(STANDING_LOOK) => {}
             _ = stopping.wait_for(|stopping| *stopping) => break,
         }
     }
     // Fails when the hub is gone already, which is a stop too.
     let _ = stopping.wait_for(|stopping| *stopping).await;
     readiness.not_ready("stopping");
-    tell(&health, ServingStatus::NotServing).await;
+    tell(&health, &services, ServingStatus::NotServing).await;
 }
 
-fn caught_up(folded: &Positions, target: &Option<Positions>) -> bool {
-    target.as_ref().is_none_or(|target| folded.covers_all(target))
+/// How views stand.
+pub(super) fn standing_of(handle: &ViewsHandle, target: Option<Positions>) -> impl Fn() -> Standing + use<> {
+    let fold = handle.status.clone();
+    move || {
+        let status = fold.borrow();
+        // The fold's thread drops its end when it is gone.
+        let gone = fold.has_changed().is_err();
+        let caught_up = target.as_ref().is_none_or(|target| status.positions.covers_all(target));
+        Standing { gone, stopped: gone || status.stopped.is_some(), caught_up }
+    }
 }
 
 /// What the views must hold before a hub whose log others may write to is ready: all of the log but its accesses, as it is now. An embedded log is
@@ -110,14 +131,9 @@ pub(super) fn watch_log(log: EventLog, mut stopping: watch::Receiver<bool>) -> (
     (told, watching)
 }
 
-fn fold_stopped(fold: &mut watch::Receiver<Arc<FoldStatus>>) -> bool {
-    let stopped = fold.borrow_and_update().stopped.is_some();
-    stopped || fold.has_changed().is_err()
-}
-
-async fn tell(health: &HealthReporter, status: ServingStatus) {
-    for service in SERVICES {
-        health.set_service_status(service, status).await;
+async fn tell(health: &HealthReporter, services: &[&str], status: ServingStatus) {
+    for service in services {
+        health.set_service_status(*service, status).await;
     }
 }
 
@@ -182,6 +198,33 @@ pub(super) async fn retain(log: EventLog, days: u32, mut stopping: watch::Receiv
         tokio::select! {
             () = tokio::time::sleep(RETENTION_LOOK) => {}
             _ = stopping.wait_for(|stopping| *stopping) => return,
+        }
+    }
+}
+
+/// Between two looks whether the hour has its sample of quality.
+const SAMPLE_LOOK: Duration = Duration::from_secs(60);
+
+/// Keeps a sample of the quality counters each hour, once there are records and the views are level with the log.
+pub(super) async fn sample_quality(handle: ViewsHandle, history: QualityHistory, mut stopping: watch::Receiver<bool>) {
+    loop {
+        tokio::select! {
+            () = tokio::time::sleep(SAMPLE_LOOK) => {}
+            _ = stopping.wait_for(|stopping| *stopping) => return,
+        }
+        // Of views that are being folded anew nothing is told.
+        if handle.status.borrow().rebuilding_because.is_some() {
+            continue;
+        }
+        let (handle, history) = (handle.clone(), history.clone());
+        let sampled = tokio::task::spawn_blocking(move || {
+            let (view, _) = handle.view()?;
+            history.sample(&view, (ingest::system_clock())())
+        });
+        match sampled.await {
+            Ok(Ok(_)) => {}
+            Ok(Err(error)) => tracing::warn!(error = %told(&error), "the hour has no sample of quality"),
+            Err(panic) => tracing::error!(%panic, "sampling quality ended in a panic"),
         }
     }
 }

@@ -2,7 +2,8 @@
 //!
 //! `hub.lock` (held while a hub runs), `secret/log` and `secret/signing` (32 bytes each, readable by the owner only), `keys/`, `log/`,
 //! `ledger/`, `views/`, `access-index/`, `scratch/` (verifications), `dev-certs/`; where the log is on Kafka, `bodies/` instead of `log/`,
-//! and `secret/log-id`, which names the log.
+//! and `secret/log-id`, which names the log. A process that is given the secrets by another one has neither `secret/` nor `keys/`,
+//! unless its role is to give them in turn. `purged` and `views-copied` tell such a process what of its files must still be purged of erased records.
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Read as _, Seek as _, Write as _};
@@ -11,16 +12,19 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use event_log::{Embedded, EventLog, LogOptions, PartitionCounts, Tuning};
-use key_store::KeyStore;
-use ledger::SigningKey;
 use record::LogSecret;
+use zeroize::Zeroizing;
 
 use super::keys;
+use super::peers::{self, Given, Secrets};
+use super::roles::Roles;
+use super::signing::SigningFiles;
 use crate::config::Config;
+use crate::erasure::Held;
 use crate::error::{CommandError, told};
 
 /// Bytes of a secret.
-const SECRET_BYTES: usize = 32;
+pub(super) const SECRET_BYTES: usize = 32;
 
 /// What names a log on Kafka towards its keys: drawn when it is begun, or that of the embedded log that it is a copy of.
 const LOG_ID: &str = "log-id";
@@ -31,10 +35,16 @@ pub(super) struct DataDir {
     pub log: EventLog,
     /// The log's secret.
     pub secret: Arc<LogSecret>,
-    /// Signs receipts and checkpoints.
-    pub key: Arc<SigningKey>,
-    /// The keys of bodies, and whether they were made just now.
-    pub keys: Option<(KeyStore, bool)>,
+    /// The key that signs receipts and checkpoints.
+    pub signing: SigningFiles,
+    /// The keys of bodies.
+    pub keys: Held,
+    /// Whether they were made just now.
+    pub keys_made: bool,
+    /// Whether another process gave the secrets at this start: then it has begun the log, too.
+    pub given: bool,
+    /// The secrets as they are kept, for processes that have none.
+    pub secrets: Arc<Secrets>,
     /// The lock, let go of when this is dropped.
     pub lock: Lock,
 }
@@ -42,38 +52,79 @@ pub(super) struct DataDir {
 /// The hold on a data directory.
 pub(super) struct Lock(#[allow(dead_code, reason = "the open file is the lock")] File);
 
-/// Opens the directory, or begins a new one where there is none.
+/// Opens the directory, or begins a new one where there is none. Waits for the process that gives the secrets, where the configuration
+/// names one and they are not here.
 ///
 /// # Errors
 /// One line: what is in the way, and what to do.
-pub(super) fn open(config: &Config) -> Result<DataDir, CommandError> {
+pub(super) async fn open(config: &Config, roles: &Roles) -> Result<DataDir, CommandError> {
     let dir = config.top.data_dir.as_path();
     private_dir(dir)?;
     let lock = Lock::take(dir)?;
-    let place = Place::find(config)?;
+    let place = Place::find(config, roles)?;
+    let kept = roles.audit && dir.join("secret").join("log").exists();
+    let own_ones = config.peers.keys_from.is_none() || kept;
+    let (log, secrets, (keys, keys_made)) = if own_ones {
+        own(config, place)?
+    } else {
+        let log = place.open(true, config)?;
+        let given = peers::fetch(config, &log).await?;
+        let keys =
+            if roles.audit { keep_given(config, &given)? } else { given.keyring().map_or(Held::Plain, Held::Memory) };
+        (log, given.secrets, (keys, false))
+    };
+    let keeps = own_ones || roles.audit;
+    let asks = config.peers.keys_from.is_some();
+    let signing = SigningFiles::new(keeps.then(|| dir.join("secret")), &config.top.origin, &secrets.signing, asks)?;
+    let secret = LogSecret::new(&secrets.log);
+    let secret = match keys.ring() {
+        Some(ring) => secret.with_keys(ring),
+        None => secret,
+    };
+    Ok(DataDir {
+        log,
+        secret: Arc::new(secret),
+        signing,
+        keys,
+        keys_made,
+        given: !own_ones,
+        secrets: Arc::new(secrets),
+        lock,
+    })
+}
+
+/// The log with the secrets of this directory; they are drawn for a log that is to be begun.
+fn own(config: &Config, place: Place) -> Result<(EventLog, Secrets, (Held, bool)), CommandError> {
     let begun = place.begun()?;
-    let secrets = dir.join("secret");
-    private_dir(&secrets)?;
-    let secret = LogSecret::new(&secret(&secrets.join("log"), begun)?);
-    let seed = self::secret(&secrets.join("signing"), begun)?;
-    let key = SigningKey::new(&config.top.origin, &seed).map_err(|error| {
-        CommandError::usage(
-            format!("origin '{}' is no key name: {error}", config.top.origin),
-            "correct it in the configuration",
-        )
-    })?;
+    let dir = config.top.data_dir.join("secret");
+    private_dir(&dir)?;
+    let log_secret = Zeroizing::new(secret(&dir.join("log"), begun)?);
+    let signing = Zeroizing::new(SigningFiles::seed(&dir, begun)?);
     let log = place.open(begun, config)?;
     let log_id = match &log {
         EventLog::Embedded(log) => log.log_id(),
         #[cfg(feature = "kafka")]
-        EventLog::Kafka(_) => named_by(self::secret(&secrets.join(LOG_ID), begun)?),
+        EventLog::Kafka(_) => named_by(secret(&dir.join(LOG_ID), begun)?),
     };
-    let keys = keys::open(config, &log, log_id)?;
-    let secret = match &keys {
-        Some((store, _)) => secret.with_keys(store.keyring()),
-        None => secret,
+    let keys = match keys::open(config, &log, log_id)? {
+        Some((store, made)) => (Held::File(Box::new(store)), made),
+        None => (Held::Plain, false),
     };
-    Ok(DataDir { log, secret: Arc::new(secret), key: Arc::new(key), keys, lock })
+    Ok((log, Secrets { log: log_secret, signing, log_id }, keys))
+}
+
+/// Keeps what another process gave, to give it in turn. The log's secret comes last: what was kept in part is asked for again.
+fn keep_given(config: &Config, given: &Given) -> Result<Held, CommandError> {
+    let dir = config.top.data_dir.join("secret");
+    private_dir(&dir)?;
+    let keys = match &given.keys {
+        Some((ring, tree)) => Held::File(Box::new(keys::adopt(config, given.secrets.log_id, *ring, tree.clone())?)),
+        None => Held::Plain,
+    };
+    remember_id(config, given.secrets.log_id)?;
+    keep(&dir.join("signing"), &given.secrets.signing)?;
+    keep(&dir.join("log"), &given.secrets.log)?;
+    Ok(keys)
 }
 
 /// Where the log is. One on Kafka is open already: only its brokers know whether it was begun.
@@ -84,7 +135,7 @@ enum Place {
 }
 
 impl Place {
-    fn find(config: &Config) -> Result<Self, CommandError> {
+    fn find(config: &Config, roles: &Roles) -> Result<Self, CommandError> {
         let dir = config.top.data_dir.join("log");
         if config.log.kind != "kafka" {
             return Ok(Self::Embedded(dir));
@@ -95,19 +146,23 @@ impl Place {
                 "copy it with 'hub log copy --from embedded --to kafka' and move the folder away, or set log.kind = \"embedded\"",
             ));
         }
-        Self::on_kafka(config)
+        Self::on_kafka(config, roles)
     }
 
     #[cfg(feature = "kafka")]
-    fn on_kafka(config: &Config) -> Result<Self, CommandError> {
-        let options = crate::kafka_log::options_with_bodies(config)?;
+    fn on_kafka(config: &Config, roles: &Roles) -> Result<Self, CommandError> {
+        // Who does not fold reads nothing again.
+        let options = match roles.fold() {
+            true => crate::kafka_log::options_with_bodies(config)?,
+            false => crate::kafka_log::options(config)?,
+        };
         let log = event_log::Kafka::open(&options).map_err(|error| crate::kafka_log::refused(&error))?;
         warn_of_partitions(log.partitions(), config);
         Ok(Self::Kafka(log))
     }
 
     #[cfg(not(feature = "kafka"))]
-    fn on_kafka(_config: &Config) -> Result<Self, CommandError> {
+    fn on_kafka(_config: &Config, _roles: &Roles) -> Result<Self, CommandError> {
         Err(CommandError::usage(
             "this hub was built without Kafka",
             "build it with feature kafka, which is the default",
@@ -258,7 +313,7 @@ fn private_dir(dir: &Path) -> Result<(), CommandError> {
     fs::DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(|error| cannot("create", dir, &error))
 }
 
-fn secret(path: &Path, begun: bool) -> Result<[u8; SECRET_BYTES], CommandError> {
+pub(super) fn secret(path: &Path, begun: bool) -> Result<[u8; SECRET_BYTES], CommandError> {
     let mut bytes = Vec::new();
     match File::open(path).and_then(|mut file| file.read_to_end(&mut bytes)) {
         Ok(_) => <[u8; SECRET_BYTES]>::try_from(bytes).map_err(|bytes| {
@@ -276,7 +331,7 @@ fn secret(path: &Path, begun: bool) -> Result<[u8; SECRET_BYTES], CommandError> 
     }
 }
 
-fn draw(path: &Path) -> Result<[u8; SECRET_BYTES], CommandError> {
+pub(super) fn draw(path: &Path) -> Result<[u8; SECRET_BYTES], CommandError> {
     let mut secret = [0; SECRET_BYTES];
     getrandom::fill(&mut secret).map_err(|error| no_random(&error))?;
     keep(path, &secret)?;
@@ -284,7 +339,7 @@ fn draw(path: &Path) -> Result<[u8; SECRET_BYTES], CommandError> {
 }
 
 /// Written beside its place and moved there, so that a crash leaves a whole secret or none.
-fn keep(path: &Path, secret: &[u8; SECRET_BYTES]) -> Result<(), CommandError> {
+pub(super) fn keep(path: &Path, secret: &[u8; SECRET_BYTES]) -> Result<(), CommandError> {
     let beside: PathBuf = path.with_extension("new");
     let write = || -> io::Result<()> {
         let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&beside)?;
@@ -300,7 +355,7 @@ fn no_random(error: &getrandom::Error) -> CommandError {
     CommandError::failed(format!("the system gives no random bytes: {error}"), "mend the system")
 }
 
-fn cannot(verb: &str, path: &Path, error: &io::Error) -> CommandError {
+pub(super) fn cannot(verb: &str, path: &Path, error: &io::Error) -> CommandError {
     CommandError::failed(
         format!("cannot {verb} {}: {error}", path.display()),
         "make the data directory writable for this user, or choose another with --data-dir",
@@ -313,6 +368,10 @@ mod tests {
 
     use super::*;
 
+    async fn open(config: &Config) -> Result<DataDir, CommandError> {
+        super::open(config, &Roles::of(config).expect("all of them")).await
+    }
+
     fn config(dir: &Path) -> Config {
         let mut config = Config::default();
         config.top.data_dir = dir.join("d");
@@ -323,7 +382,7 @@ mod tests {
     #[tokio::test]
     async fn secrets_are_drawn_once_and_readable_by_the_owner_only() {
         let dir = tempfile::tempdir().expect("a temporary directory");
-        let first = open(&config(dir.path())).expect("a new directory");
+        let first = open(&config(dir.path())).await.expect("a new directory");
         let mode =
             |name: &str| fs::metadata(dir.path().join("d").join(name)).expect("a file").permissions().mode() & 0o777;
         assert_eq!((mode("secret/log"), mode("secret/signing"), mode("secret")), (0o600, 0o600, 0o700));
@@ -331,18 +390,18 @@ mod tests {
         let (commitment, first_id) = (first.secret.commitment(), id(&first));
         first.log.close().await;
         drop(first);
-        let again = open(&config(dir.path())).expect("a directory that was closed");
+        let again = open(&config(dir.path())).await.expect("a directory that was closed");
         assert_eq!((again.secret.commitment(), id(&again)), (commitment, first_id));
     }
 
     #[tokio::test]
     async fn a_log_without_its_secret_is_refused() {
         let dir = tempfile::tempdir().expect("a temporary directory");
-        let first = open(&config(dir.path())).expect("a new directory");
+        let first = open(&config(dir.path())).await.expect("a new directory");
         first.log.close().await;
         drop(first);
         fs::remove_file(dir.path().join("d/secret/log")).expect("a file");
-        let error = open(&config(dir.path())).err().expect("refused");
+        let error = open(&config(dir.path())).await.err().expect("refused");
         assert!(error.what.contains("secret/log is missing"), "{}", error.what);
         assert!(!dir.path().join("d/secret/log").exists(), "no other secret is drawn");
     }
@@ -350,8 +409,8 @@ mod tests {
     #[tokio::test]
     async fn a_second_hub_on_one_directory_names_the_first() {
         let dir = tempfile::tempdir().expect("a temporary directory");
-        let _first = open(&config(dir.path())).expect("a new directory");
-        let error = open(&config(dir.path())).err().expect("refused");
+        let _first = open(&config(dir.path())).await.expect("a new directory");
+        let error = open(&config(dir.path())).await.err().expect("refused");
         assert!(error.what.contains(&format!("process number {}", std::process::id())), "{}", error.what);
     }
 }

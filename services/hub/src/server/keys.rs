@@ -3,6 +3,7 @@
 use event_log::EventLog;
 use ingest::ring_of;
 use key_store::{KeyStore, Token, WrappingKey};
+use record::KeyTree;
 
 use crate::config::Config;
 use crate::error::{CommandError, told};
@@ -67,4 +68,19 @@ pub(super) fn open(
         "keys were made for the log's bodies; without a copy of them the log cannot be read: see 'hub keys backup'"
     );
     Ok(Some((store, true)))
+}
+
+/// Keeps the keys that another process gave, under a wrapping key of this one's own.
+pub(super) fn adopt(
+    config: &Config,
+    log_id: [u8; 16],
+    ring: [u8; 16],
+    tree: KeyTree,
+) -> Result<KeyStore, CommandError> {
+    let dir = dir(config);
+    if KeyStore::exists(&dir).map_err(|error| refused(&error))? {
+        // What was given before a crash; the keys that it has are these, or more.
+        return KeyStore::open(&dir, wrapping(config), log_id).map_err(|error| refused(&error));
+    }
+    KeyStore::adopt(&dir, wrapping(config), log_id, ring, tree).map_err(|error| refused(&error))
 }

@@ -1,8 +1,14 @@
 //! The hub with its log on Apache Kafka, as real processes on real brokers: `KAFKA_BOOTSTRAP`, else one that `deploy/kafka/kafka` starts.
 
 #[allow(dead_code, reason = "other tests use the rest")]
+#[path = "../serving/client.rs"]
+mod client;
+mod copies;
+mod country;
+#[allow(dead_code, reason = "other tests use the rest")]
 #[path = "../serving/hub.rs"]
 mod hub;
+mod roles;
 
 use std::path::Path;
 use std::process::Command;

@@ -18,8 +18,8 @@
 //! | a damaged configuration, a port in use | `start::a_damaged_configuration_keeps_it_from_starting`, `start::a_port_in_use_is_named` |
 //! | an incompatible contract | `an_incompatible_contract_is_refused_with_each_break_named`, and with hundreds of breaks in `contracts` |
 //! | an endless CEL rule | `contracts::an_endless_rule_is_refused_or_bounded_and_other_registers_go_on` |
-//! | kill -9 while publishing | `crash::nothing_acknowledged_is_lost_or_doubled_by_kill_9_in_the_middle_of_publishing` |
-//! | a full disk, a failed write | `full_disk`; `full_disk` of the tests of `ingest`; `crash` of those of `event-log` |
+//! | kill -9 while publishing | `kill` of suite `faults` |
+//! | a full disk, a failed write | `full_disk`, `flush` of suite `faults`; `full_disk` of the tests of `ingest`; `crash` of those of `event-log` |
 //! | views that are emptied, damaged, of another log or version | `views_trust`, `start::emptied_views_are_folded_again_and_the_log_says_so` |
 //! | personal values in places that are told | `canary` |
 

@@ -77,10 +77,7 @@ pub fn changes(register: &'static str, count: usize) -> Vec<Change> {
     // About half of its persons have a civil record.
     let persons = u32::try_from(3 * count).expect("a small number").max(6_000);
     let nation = Nation::new(nation::Config { persons, seed: 1 }).expect("within bounds");
-    let time = |micros: i64| {
-        let nanos = i32::try_from(micros.rem_euclid(1_000_000) * 1_000).expect("less than a second");
-        Some(prost_types::Timestamp { seconds: micros.div_euclid(1_000_000), nanos })
-    };
+    let time = |micros: i64| Some(wire::timestamp(micros));
     let mut seen = HashSet::new();
     let sound = nation.changes(register).filter(|c| c.flaw == Flaw::None && c.operation == nation::Operation::Upsert);
     let changes: Vec<Change> = sound
@@ -138,6 +135,7 @@ pub fn ask(key: subject_key::Key, fields: &[&str]) -> GetSubjectRequest {
 pub fn refusal(status: &Status) -> (Code, String, Vec<String>) {
     let details = status.get_error_details();
     let reason = details.error_info().map(|info| info.reason.clone()).unwrap_or_default();
+    assert!(reason.is_empty() || !hub::errors::find(&reason).is_empty(), "docs/errors.md does not know '{reason}'");
     let fields = details.bad_request().map(|bad| bad.field_violations.iter().map(|v| v.field.clone()).collect());
     (status.code(), reason, fields.unwrap_or_default())
 }

@@ -208,3 +208,29 @@ fn the_description_is_that_of_the_command_line_and_http_can_be_switched_off() {
     assert_eq!(answer.header("content-type"), "application/grpc", "{}", answer.body);
     assert_eq!(hub.folded()["behind"], 0, "gRPC goes on");
 }
+
+#[test]
+fn where_a_register_stands_is_told_as_json_with_the_same_rights() {
+    let dir = configured();
+    let hub = Hub::start(dir.path());
+    let civil = lines("civil", 3);
+    write_lines(&dir.path().join("civil.ndjson"), &civil);
+    hub.json(&["publish", "--register", "civil", "civil.ndjson"]);
+    hub.folded();
+    let heads = json!({ "register": "civil", "recordIds": [civil[0]["record_id"], "nobody"] });
+    let answer = post(&hub, "register/civil", &format!("{QUERY}/GetHeads"), &heads, &[]);
+    assert_eq!(answer.status, 200, "{}", answer.body);
+    let states: Vec<Value> =
+        answer.json()["heads"].as_array().expect("heads").iter().map(|head| head["state"].clone()).collect();
+    assert_eq!(states, ["HEAD_STATE_STATED", "HEAD_STATE_ABSENT"]);
+    let refused = post(&hub, "portal/national", &format!("{QUERY}/GetHeads"), &heads, &[]);
+    assert_eq!(refused.status, 403, "{}", refused.body);
+    let findings = json!({ "register": "civil", "criterion": "clean" });
+    let answer = post(&hub, "register/civil", &format!("{QUERY}/ListFindings"), &findings, &[]);
+    assert_eq!(answer.status, 200, "{}", answer.body);
+    let history = post(&hub, "operator/ops", &format!("{QUERY}/GetQualityHistory"), &json!({}), &[]);
+    assert_eq!(history.status, 200, "{}", history.body);
+    let keys = post(&hub, "register/civil", "/hub.ingest.v1.IngestService/GetKeys", &json!({}), &[]);
+    assert_eq!(keys.json()["keys"][0]["signs"], true);
+    hub.stop();
+}

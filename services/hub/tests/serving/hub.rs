@@ -83,18 +83,20 @@ impl Hub {
 
     /// The same, or how it ended and its log.
     pub fn try_start_in(dir: &Path, environment: &[(&str, &str)]) -> Result<Self, (ExitStatus, String)> {
+        let mut program = command(dir, &["serve", "--config", "hub.toml", "--dev-certs", "--json"]);
+        program.envs(environment.iter().copied());
+        Self::try_start_by(dir, program)
+    }
+
+    /// The same by a command that runs `hub serve --json` in that directory.
+    pub fn try_start_by(dir: &Path, mut program: Command) -> Result<Self, (ExitStatus, String)> {
         let append = |name: &str| {
             std::fs::File::options().create(true).append(true).open(dir.join(name)).expect("a writable directory")
         };
         let out = append("serve.out");
         let before = usize::try_from(out.metadata().expect("a file").len()).expect("a short file");
-        let mut child = command(dir, &["serve", "--config", "hub.toml", "--dev-certs", "--json"])
-            .envs(environment.iter().copied())
-            .stdout(out)
-            .stderr(append("serve.log"))
-            .stdin(Stdio::null())
-            .spawn()
-            .expect("the program starts");
+        let mut child =
+            program.stdout(out).stderr(append("serve.log")).stdin(Stdio::null()).spawn().expect("the program starts");
         let log = || std::fs::read_to_string(dir.join("serve.log")).expect("UTF-8");
         let begin = Instant::now();
         let line = loop {
@@ -209,8 +211,13 @@ impl Hub {
     }
 
     /// Stops it by SIGTERM and tells how it ended.
-    pub fn stop(mut self) -> ExitStatus {
+    pub fn stop(self) -> ExitStatus {
         self.signal("-TERM");
+        self.ended()
+    }
+
+    /// Waits for the end of one that was told to stop, and tells how it ended.
+    pub fn ended(mut self) -> ExitStatus {
         let begin = Instant::now();
         loop {
             if let Some(status) = self.child.try_wait().expect("a child") {

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::hub::{Hub, configured, lines, stderr, write_lines};
+use crate::hub::{CONFIG, Hub, configured, lines, stderr, write_lines};
 
 const ASK: [&str; 10] = [
     "get",
@@ -94,4 +94,79 @@ fn sufficient_is_measured_once_a_register_says_what_it_expects() {
     assert!(measured > 0.05 && measured <= 0.1, "{measured}");
     let foreign = hub.ask(&[&expect[..], &["--as", "register/land"]].concat());
     assert_eq!(foreign.status.code(), Some(3), "{}", stderr(&foreign));
+}
+
+/// The number under which a refused command says that its order waits.
+fn waits(output: &std::process::Output) -> String {
+    assert_eq!(output.status.code(), Some(3), "{}", stderr(output));
+    let told = stderr(output);
+    let number = told.split("hub orders approve ").nth(1).and_then(|rest| rest.split(' ').next());
+    number.unwrap_or_else(|| panic!("no number: {told}")).to_owned()
+}
+
+#[test]
+fn an_order_that_needs_a_second_person_counts_when_another_one_approves_it_also_after_a_restart() {
+    let dir = configured();
+    let config = format!("{CONFIG}[admin]\nsecond_person = [\"policy\", \"contract\", \"model_switch\"]\n");
+    std::fs::write(dir.path().join("hub.toml"), config).expect("writable");
+    let hub = Hub::start(dir.path());
+    assert_eq!(text(&hub, &["orders", "list"]), "no order waits\n");
+    let before = hub.json(&["policy", "show"]);
+    let document = text(&hub, &["policy", "show"]);
+    let without = document.replace("spiffe://hub.test/portal/national", "spiffe://hub.test/portal/other");
+    std::fs::write(dir.path().join("policy.toml"), &without).expect("writable");
+    let put = ["policy", "put", "policy.toml", "--reason", "the portal has moved"];
+    let number = waits(&hub.ask(&put));
+    assert_eq!(hub.json(&["policy", "show"])["policy"], before["policy"], "nothing counts yet");
+    let listed = hub.json(&["orders", "list"]);
+    let waiting = &listed["waiting"][0];
+    assert_eq!((&waiting["order"], &waiting["reason"]), (&json!("policy"), &json!("the portal has moved")));
+    assert!(waiting["actor"].as_str().is_some_and(|actor| actor.ends_with("operator/ops")), "{waiting}");
+
+    let reason = ["--reason", "the change was read"];
+    let own = hub.ask(&[&["orders", "approve", &number, "--as", "operator/ops"], &reason[..]].concat());
+    assert!(own.status.code() == Some(3) && stderr(&own).contains("another person"), "{}", stderr(&own));
+    let unpermitted = hub.ask(&[&["orders", "approve", &number, "--as", "auditor/main"], &reason[..]].concat());
+    assert_eq!(unpermitted.status.code(), Some(3), "{}", stderr(&unpermitted));
+    let rejected = waits(&hub.ask(&put));
+    assert!(hub.stop().success());
+
+    let hub = Hub::start(dir.path());
+    assert!(text(&hub, &[&["orders", "reject", &rejected], &reason[..]].concat()).contains("never count"));
+    assert!(text(&hub, &[&["orders", "approve", &number], &reason[..]].concat()).contains("counts from now on"));
+    assert_eq!(hub.json(&["policy", "show"])["document"], json!(without));
+    assert_eq!(hub.ask(&ASK).status.code(), Some(3), "who is not named may do nothing");
+    let again = hub.ask(&[&["orders", "approve", &number], &reason[..]].concat());
+    assert!(stderr(&again).contains("no order waits under number"), "{}", stderr(&again));
+    let unknown = hub.ask(&["link", "epoch", "switch", "7", "--reason", "a slip"]);
+    assert!(unknown.status.code() == Some(3) && !stderr(&unknown).contains("approve"), "{}", stderr(&unknown));
+    assert!(hub.stop().success());
+
+    let hub = Hub::start(dir.path());
+    assert_eq!(hub.json(&["policy", "show"])["document"], json!(without), "the log says so");
+    assert_eq!(text(&hub, &["orders", "list"]), "no order waits\n");
+    let verified = hub.json(&["views", "verify"]);
+    assert_eq!(verified["live"], verified["replay"]);
+}
+
+#[test]
+fn a_contract_that_a_second_person_approved_takes_changes_and_can_be_fetched() {
+    let dir = configured();
+    let config = format!("{CONFIG}[admin]\nsecond_person = [\"contract\"]\n");
+    std::fs::write(dir.path().join("hub.toml"), config).expect("writable");
+    let hub = Hub::start(dir.path());
+    std::fs::write(dir.path().join("population.binpb"), nation::population_descriptor_set()).expect("writable");
+    let register = ["contracts", "register", "population.binpb", "--reason", "we join"];
+    let number = waits(&hub.ask(&register));
+    let people = lines("population", 20);
+    write_lines(&dir.path().join("people.ndjson"), &people);
+    let publish = ["publish", "--register", "population", "people.ndjson"];
+    assert_ne!(hub.ask(&publish).status.code(), Some(0), "no contract is in force");
+    hub.json(&["orders", "approve", &number, "--reason", "the contract was read"]);
+    let listed = hub.json(&["contracts", "list"]);
+    let found = listed["contracts"].as_array().expect("a list").iter().find(|c| c["register"] == "population");
+    let by = found.and_then(|contract| contract["registered_by"].as_str()).expect("it is listed");
+    assert!(by.ends_with("operator/ops"), "who gave the order: {by}");
+    assert!(text(&hub, &["contracts", "show", "population"]).contains("residence"));
+    assert_eq!(hub.json(&publish)["accepted"], 20);
 }

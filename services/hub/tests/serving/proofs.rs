@@ -170,10 +170,54 @@ async fn a_publisher_turns_its_receipt_into_a_proof_that_discloses_nothing() {
     let mut client = AuditServiceClient::new(hub.channel("register/civil").await);
     let mut forged = receipt.clone();
     forged.position.index = Index(forged.position.index.0 + 1);
-    let ask = |what| ProveRequest { what: Some(what), since: String::new(), case_number: "A-1".into() };
+    let ask = |what| ProveRequest { what: Some(what), case_number: "A-1".into(), ..ProveRequest::default() };
     let status = client.prove(ask(What::Receipt(forged.encode()))).await.expect_err("refused");
     assert_eq!(refusal(&status), (Code::InvalidArgument, "field_invalid".into(), vec!["receipt".into()]));
     let record = ProvenRecord { register: "civil".into(), record_id: "KS-1".into(), version: 0 };
     let status = client.prove(ask(What::Record(record))).await.expect_err("refused");
     assert_eq!(refusal(&status).0, Code::PermissionDenied);
+}
+
+#[test]
+fn an_opened_body_shows_a_stranger_what_the_register_stated_and_nothing_else() {
+    let dir = audited();
+    let hub = Hub::start(dir.path());
+    let (record, _) = published(&hub, 30);
+    trust(&hub);
+    let named = format!("civil/{record}");
+    let prove = |more: &[&str]| hub.ask(&[&["audit", "prove", "--record", &named], more].concat());
+    assert_eq!(prove(&["--case", "A-1", "-o", "closed.proof"]).status.code(), Some(0));
+    let opened = prove(&["--case", "A-1", "--reveal", "-o", "opened.proof"]);
+    assert_eq!(opened.status.code(), Some(0), "{}", stderr(&opened));
+    assert!(String::from_utf8_lossy(&opened.stdout).contains("1 entries, 1 of their bodies opened"));
+    let portal = prove(&["--case", "A-1", "--reveal", "--as", "portal/national"]);
+    assert_eq!(portal.status.code(), Some(3), "{}", stderr(&portal));
+    let replayed = hub.ask(&["audit", "replay", "--stream", "access", "--case", "A-2", "--json"]);
+    let told = String::from_utf8(replayed.stdout).expect("UTF-8");
+    let fields = r#""fields":["record of civil","bodies"]"#;
+    assert!(told.contains(fields), "that bodies were opened is in the log: {told}");
+    assert_eq!(hub.stop().code(), Some(0));
+
+    let (code, closed) = check(dir.path(), "closed.proof", &[]);
+    assert_eq!((code, &closed["entries"][0]["body"]), (Some(0), &Value::Null), "{closed}");
+    assert!(closed["unproven"].to_string().contains("its body is encrypted"), "{closed}");
+    let (code, report) = check(dir.path(), "opened.proof", &[]);
+    assert_eq!(code, Some(0), "{report}");
+    assert!(!report["unproven"].to_string().contains("its body is encrypted"), "{report}");
+    let stated = lines("civil", 30).into_iter().find(|line| line["record_id"].as_str() == Some(&record));
+    let body = &report["entries"][0]["body"];
+    assert_eq!(body["record_id"].as_str(), Some(record.as_str()));
+    assert_eq!(body["record"]["child"]["full_name"], stated.expect("published")["record"]["child"]["full_name"]);
+    let text = run(dir.path(), &["audit", "check", "opened.proof", "--trust", "policy"]);
+    assert!(String::from_utf8_lossy(&text.stdout).contains(&format!("it says: upsert of birth {record}")));
+
+    let bundle = std::fs::read_to_string(dir.path().join("opened.proof")).expect("UTF-8");
+    let at = bundle.find(r#""secret":""#).expect("a secret") + 12;
+    let mut bad = bundle.clone().into_bytes();
+    bad[at] = if bad[at] == b'A' { b'B' } else { b'A' };
+    std::fs::write(dir.path().join("bad.proof"), &bad).expect("writable");
+    let (code, refuted) = check(dir.path(), "bad.proof", &[]);
+    let failures = refuted["failures"].as_array().expect("failures");
+    let named = failures.iter().any(|failure| failure["field"] == "secret");
+    assert!(code == Some(1) && named && failures[0]["section"].to_string().contains("body change/"), "{refuted}");
 }

@@ -126,3 +126,41 @@ fn a_replay_that_was_broken_off_goes_on_without_gap_or_repetition() {
     assert_eq!(refused.status.code(), Some(2), "{}", stderr(&refused));
     assert_eq!(hub.stop().code(), Some(0));
 }
+
+#[test]
+fn a_parquet_file_is_gone_on_with_and_holds_every_entry_once() {
+    use parquet::file::reader::{FileReader as _, SerializedFileReader};
+    use parquet::record::RowAccessor as _;
+
+    let dir = audited();
+    let hub = Hub::start(dir.path());
+    let command = ["audit", "replay", "--stream", "change", "--case", "A-7", "--parquet", "out.parquet"];
+    let positions = || {
+        let file = std::fs::File::open(dir.path().join("out.parquet")).expect("it is whole");
+        let read = SerializedFileReader::new(file).expect("a sound file");
+        let rows = read.get_row_iter(None).expect("rows").map(|row| row.expect("a sound row"));
+        rows.map(|row| row.get_string(0).expect("a position").clone()).collect::<Vec<_>>()
+    };
+    for (from, to) in [(0, 60), (60, 60), (60, 80)] {
+        write_lines(&dir.path().join("civil.ndjson"), &lines("civil", 80)[from..to]);
+        assert_eq!(hub.ask(&["publish", "--register", "civil", "civil.ndjson"]).status.code(), Some(0));
+        let replayed = hub.ask(&[&command[..], &["--state", "out.state"]].concat());
+        assert_eq!(replayed.status.code(), Some(0), "{}", stderr(&replayed));
+        let seen = positions();
+        let once: std::collections::BTreeSet<_> = seen.iter().collect();
+        assert_eq!((seen.len(), once.len()), (to, to), "after {to}");
+    }
+    let (all, _) = replay(&hub, &["--stream", "change"]);
+    let (mut of_replay, mut of_file) = (positions_of(&all), positions());
+    of_replay.sort();
+    of_file.sort();
+    assert_eq!(of_file, of_replay);
+    assert!(!dir.path().join("out.parquet.part").exists(), "nothing is left beside it");
+    std::fs::write(dir.path().join("out.parquet"), "another file").expect("writable");
+    let refused = hub.ask(&[&command[..], &["--state", "out.state"]].concat());
+    assert_eq!(refused.status.code(), Some(2), "{}", stderr(&refused));
+}
+
+fn positions_of(entries: &[Value]) -> Vec<String> {
+    positions(entries).into_iter().map(str::to_owned).collect()
+}

@@ -132,6 +132,14 @@ fn a_model_is_proposed_compared_switched_and_rolled_back() {
     assert!(number(&diff["prepared_subjects"]) > number(&diff["serving_subjects"]), "{diff}");
     let records = diff["records"].as_array().expect("rows");
     assert!(records.iter().all(|row| ["added", "changed", "removed"].iter().all(|f| number(&row[f]) == 0)), "{diff}");
+    let causes = diff["causes"].as_array().expect("causes");
+    let cause = |name: &str| causes.iter().find(|c| c["cause"] == name).map_or(0, |c| number(&c["count"]));
+    assert_eq!((cause("split_by_links"), cause("split_by_records")), (number(&diff["split"]), 0), "{diff}");
+    let kinds = diff["kinds"].as_array().expect("kinds of rows");
+    let same = |name: &str| kinds.iter().find(|k| k["kind"] == name).map(|k| k["equal"] == true);
+    assert_eq!((same("head"), same("finding"), same("mention")), (Some(true), Some(true), Some(false)), "{diff}");
+    assert!(number(&diff["fields_subjects"]) >= number(&diff["split"]), "{diff}");
+    assert_eq!(diff["serving_fold_version"], diff["prepared_fold_version"]);
 
     let switched = hub.json(&with_reason(&["link", "epoch", "switch", "2"]));
     assert_eq!(switched["serving"], true, "{switched}");

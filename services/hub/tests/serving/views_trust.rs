@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use event_log::{Embedded, Tuning};
 use serde_json::Value;
-use view_store::{Expect, KeyRange, Options, Table, ViewStore};
+use view_store::{Expect, Incoming, KeyRange, Options, Table, ViewStore};
 
 use crate::hub::{CONFIG, Hub, configured, lines, run, stderr, write_lines};
 
@@ -53,6 +53,40 @@ fn views_of_another_fold_version_are_folded_again() {
         views.join("manifest").exists() && dir.path().join("d/views/2").exists(),
         "another program can go back to its own"
     );
+}
+
+#[test]
+fn what_another_fold_version_said_otherwise_is_told_with_causes_and_fields() {
+    let dir = configured();
+    let before = stopped(dir.path());
+    // Views as an earlier version of the fold would have left them: one record stands in them otherwise.
+    let record = plant(dir.path());
+    let of_earlier = projection::FOLD_VERSION - 1;
+    rewrite_as(dir.path(), of_earlier);
+
+    let hub = Hub::start(dir.path());
+    assert_eq!(hub.folded()["digest"], before["digest"]);
+    let none = hub.ask(&["views", "diff"]);
+    assert_eq!(none.status.code(), Some(3), "nothing is prepared: {}", stderr(&none));
+    let told = hub.ask(&["views", "diff", "--previous", "--json"]);
+    assert_eq!(told.status.code(), Some(0), "the digest that it committed is the same: {}", stderr(&told));
+    let diff: Value = serde_json::from_slice(&told.stdout).expect("one JSON value");
+    let number = |value: &Value| value.as_u64().or_else(|| value.as_str()?.parse().ok()).unwrap_or(0);
+    let versions = (number(&diff["serving_fold_version"]), number(&diff["prepared_fold_version"]));
+    assert_eq!(versions, (u64::from(of_earlier), u64::from(projection::FOLD_VERSION)), "{diff}");
+    assert_eq!(diff["record_samples"], Value::from(vec![record]), "{diff}");
+    let causes = diff["causes"].as_array().expect("causes");
+    assert!(causes.len() == 1 && number(&causes[0]["count"]) == 1, "{diff}");
+    let kinds = diff["kinds"].as_array().expect("kinds of rows");
+    let other: Vec<_> = kinds.iter().filter(|kind| kind["equal"] == false).map(|kind| &kind["kind"]).collect();
+    assert_eq!(other, [&Value::from("head")], "{diff}");
+    assert!(number(&diff["fields_subjects"]) >= 1 && diff["fields"] == Value::Array(vec![]), "{diff}");
+    let text = hub.ask(&["views", "diff", "--previous"]);
+    let text = String::from_utf8_lossy(&text.stdout).into_owned();
+    assert!(text.contains(&format!("fold version {of_earlier}")) && text.contains("cause"), "{text}");
+    hub.json(&["views", "discard", "--previous"]);
+    let gone = hub.ask(&["views", "diff", "--previous"]);
+    assert_eq!(gone.status.code(), Some(3), "{}", stderr(&gone));
 }
 
 #[test]
@@ -176,6 +210,26 @@ fn plant(dir: &Path) -> String {
     drop(view);
     store.close().expect("closed");
     key.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// The same views, as a program of another fold version writes them.
+fn rewrite_as(dir: &Path, fold_version: u32) {
+    let (views, other) = (dir.join("d/views/1"), dir.join("other"));
+    let expect = Expect { fold_version: projection::FOLD_VERSION, log_id: log_id(dir) };
+    let mut store = ViewStore::open(&views, Options::default(), expect).expect("views").into_store();
+    let mut outgoing = store.outgoing(&dir.join("aside")).expect("readable");
+    let mut header = outgoing.header().clone();
+    header.committed.fold_version = fold_version;
+    let expect = Expect { fold_version, ..expect };
+    let mut incoming = Incoming::begin(&other, &Options::default(), expect, header).expect("an empty folder");
+    while let Some(piece) = outgoing.next_piece(1 << 20).expect("readable") {
+        incoming.take(&piece).expect("writable");
+    }
+    incoming.finish().expect("whole");
+    drop(ViewStore::open(&other, Options::default(), expect).expect("views"));
+    drop((outgoing, store));
+    std::fs::remove_dir_all(&views).expect("removable");
+    std::fs::rename(&other, &views).expect("movable");
 }
 
 #[test]

@@ -204,6 +204,11 @@ async fn a_reader_that_stops_holds_up_its_own_stream_and_nobody_else() {
     }
     let grown = hub.resident_bytes().saturating_sub(before);
     assert!(grown < GROWTH_BYTES_MAX, "{} MiB more after {sent} batches", grown >> 20);
+    // Not even calls of its own connection.
+    let mut beside = civil.clone();
+    let beside = publish(&mut beside, batch("civil", changes("civil", 200)));
+    let result = tokio::time::timeout(Duration::from_secs(30), beside).await.expect("there is room beside the stream");
+    assert_eq!(letters(&result.expect("answered")), "a".repeat(200));
     assert_unharmed(&hub).await;
     drop(send);
     let mut answered = 0;

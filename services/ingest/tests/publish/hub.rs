@@ -10,8 +10,8 @@ use access::{Access, Kinds, PolicyDocument, ProcedureSet};
 use arc_swap::ArcSwap;
 use event_log::{Embedded, EventLog, LogOptions, Logged, PartitionCounts, StreamSet, Tuning};
 use identity::{CertPaths, ClientTls, ConnectionLimits, DevCertsOptions, Incoming, ServerTls, TrustDomain, dev_certs};
-use ingest::{Bootstrap, Deps, Ingest, Limits, RESPONSE_BYTES_MAX, bootstrap, system_clock, system_salts};
-use ledger::SigningKey;
+use ingest::{Bootstrap, Deps, Ingest, Limits, RESPONSE_BYTES_MAX, Takes, bootstrap, system_clock, system_salts};
+use ledger::{Signers, SigningKey};
 use nation::{Config, Flaw, Nation, Operation};
 use projection::state::ControlState;
 use record::control::Control;
@@ -48,6 +48,7 @@ pub fn domain() -> TrustDomain {
 pub fn first() -> Bootstrap {
     Bootstrap {
         kinds: b"kinds".to_vec(),
+        policy: None,
         unit_lists: Vec::new(),
         keys: None,
         clock: system_clock(),
@@ -118,16 +119,18 @@ impl Hub {
         let store = ViewStore::open(&views, Options { cache_bytes: 16 << 20, ..Options::default() }, expect);
         let store = store.expect("an empty folder").into_store();
         let control = Arc::new(ArcSwap::from_pointee(control_of(&log)));
-        let key = Arc::new(SigningKey::new(ORIGIN, &[1; 32]).expect("a name"));
+        let signers = Arc::new(Signers::new(SigningKey::new(ORIGIN, &[1; 32]).expect("a name")));
+        let key = signers.present();
         let (folded, seen) = watch::channel(Positions::new());
         let ingest = Ingest::new(Deps {
             log: log.clone(),
             secret: secret.clone(),
-            key: key.clone(),
+            signers,
             origin: ORIGIN.into(),
             control: control.clone(),
             access: Arc::new(ArcSwap::from_pointee(policy())),
-            heads: view_store::Serving::new(store.reader()),
+            heads: Some(view_store::Serving::new(store.reader())),
+            takes: Takes::All,
             folded: seen,
             limits,
             clock: system_clock(),
@@ -210,10 +213,7 @@ fn changes(register: &'static str, wanted: impl Fn(Flaw, Operation) -> bool) -> 
 }
 
 fn wire_change(change: nation::PublishedChange) -> Change {
-    let time = |micros: i64| {
-        let nanos = (micros.rem_euclid(1_000_000) * 1_000) as i32;
-        Some(prost_types::Timestamp { seconds: micros.div_euclid(1_000_000), nanos })
-    };
+    let time = |micros: i64| Some(wire::timestamp(micros));
     Change {
         record_id: change.record_id,
         version: change.version,

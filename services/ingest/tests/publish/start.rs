@@ -35,7 +35,7 @@ async fn cuts_follow_movement_and_stop_with_it() {
     bootstrap(&log, &LogSecret::new(&[3; 32]), &first()).await.expect("an empty log");
     let control = Arc::new(ArcSwap::from_pointee(control_of(&log)));
     let before = log.ends();
-    let cutter = Cutter::start(log.clone(), control.clone(), system_clock(), system_salts());
+    let cutter = Cutter::start(log.clone(), control.clone(), None, system_clock(), system_salts());
     let moved = tokio::time::timeout(
         Duration::from_secs(30),
         log.wait_beyond(&before, event_log::StreamSet::empty().with(Stream::Control)),
@@ -48,7 +48,7 @@ async fn cuts_follow_movement_and_stop_with_it() {
     // Nothing moved since: neither the same nor another process writes one more.
     let rest = log.ends();
     control.store(Arc::new(state));
-    Cutter::start(log.clone(), control, system_clock(), system_salts()).shutdown().await;
+    Cutter::start(log.clone(), control, None, system_clock(), system_salts()).shutdown().await;
     assert_eq!(log.ends(), rest);
 }
 
@@ -64,7 +64,7 @@ async fn a_cut_covers_accesses_too() {
     let control = Arc::new(ArcSwap::from_pointee(control_of(&log)));
     let before = log.ends();
     // The last cut, on the way out, waits for nothing.
-    Cutter::start(log.clone(), control, system_clock(), system_salts()).shutdown().await;
+    Cutter::start(log.clone(), control, None, system_clock(), system_salts()).shutdown().await;
     let (_, ends) = control_of(&log).cut.expect("a cut");
     assert_eq!((ends.get(Stream::Access, Partition(0)).0, &ends), (1, &before));
 }

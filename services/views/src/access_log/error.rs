@@ -21,6 +21,9 @@ pub enum StartError {
     /// The index cannot be built from the stream.
     #[error("the access index cannot be built from the log: {0}")]
     Index(#[from] AccessLogError),
+    /// The thread that follows the stream cannot be started.
+    #[error("the system gives no thread for the access index")]
+    Thread(#[source] std::io::Error),
     /// Opening it ended in a panic.
     #[error("opening the access index ended in a panic")]
     Panicked,
@@ -53,6 +56,9 @@ pub enum AccessLogError {
     /// An entry's body is not plain.
     #[error("an access entry cannot be decoded: {0}")]
     Body(#[from] BodyError),
+    /// The index has not taken in what the log holds.
+    #[error("the access index is behind the log: ask again in a moment")]
+    Behind,
     /// A row of the index is not what this program wrote.
     #[error("a row of the access index is damaged: remove its folder, it is built again at the next start")]
     Row,

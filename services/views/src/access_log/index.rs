@@ -8,10 +8,11 @@
 //! It is a store of its own, in a folder of its own: the tables' names are borrowed, their rows are not those of the views.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{PoisonError, RwLock};
 
-use event_log::{EventLog, Locator, ReadError, StreamSet};
+use event_log::{EventLog, Locator, ReadError, Reader as LogReader, StreamSet};
 use record::access::{Access, AccessBatch};
 use record::{Entry, EntryKind, Position, Positions, Pseudonym, Reader, Stream, Timestamp, Writer};
 use telemetry::told;
@@ -78,9 +79,17 @@ impl Mark {
 }
 
 pub(super) struct AccessIndex {
-    store: Store,
+    dir: PathBuf,
+    options: AccessLogOptions,
+    /// Written by the committer alone; `None` when it could not be opened again.
+    store: RwLock<Option<Store>>,
     /// Whether a write failed, so that the log holds entries that are not indexed.
     behind: AtomicBool,
+}
+
+/// The index of accesses could not be opened again after a failed write.
+fn closed() -> AccessLogError {
+    AccessLogError::from(view_store::Error::Closed)
 }
 
 impl AccessIndex {
@@ -104,24 +113,27 @@ impl AccessIndex {
     }
 
     fn resume(log: &EventLog, dir: &Path, options: &AccessLogOptions) -> Result<Self, AccessLogError> {
-        let store = Store::open(options.store, dir, options.cache_bytes)?;
-        let index = Self { store, behind: AtomicBool::new(false) };
-        let name = [&[FORMAT], options.log_id.as_slice()].concat();
-        match index.store.get(Table::Control, LOG)? {
-            Some(found) if *found == name[..] => {}
-            Some(_) => return Err(AccessLogError::Row),
-            None => {
-                let mut batch = Batch::new();
-                batch.put(Table::Control, LOG, &name);
-                index.store.commit(batch, Durability::Synced)?;
-            }
-        }
+        let store = RwLock::new(Some(named(dir, options)?));
+        let index = Self { dir: dir.to_owned(), options: options.clone(), store, behind: AtomicBool::new(false) };
         index.catch_up(log)?;
         Ok(index)
     }
 
-    fn positions(&self) -> Result<Positions, AccessLogError> {
-        match self.store.get(Table::Control, POSITIONS)? {
+    /// A store that failed a write may take none before it is opened again: its files are let go of first.
+    fn reopen(&self) -> Result<(), AccessLogError> {
+        let mut store = self.store.write().unwrap_or_else(PoisonError::into_inner);
+        *store = None;
+        *store = Some(named(&self.dir, &self.options)?);
+        Ok(())
+    }
+
+    fn with_store<T>(&self, f: impl FnOnce(&Store) -> Result<T, view_store::Error>) -> Result<T, AccessLogError> {
+        let store = self.store.read().unwrap_or_else(PoisonError::into_inner);
+        Ok(f(store.as_ref().ok_or_else(closed)?)?)
+    }
+
+    pub(super) fn positions(&self) -> Result<Positions, AccessLogError> {
+        match self.with_store(|store| store.get(Table::Control, POSITIONS))? {
             Some(bytes) => Ok(Positions::decode(&mut Reader::new(&bytes))?),
             None => Ok(Positions::new()),
         }
@@ -135,17 +147,22 @@ impl AccessIndex {
             }
         }
         let mut reader = log.reader(&from, StreamSet::empty().with(Stream::Access))?;
-        loop {
-            let read = reader.next_batch(SCAN_ENTRIES, SCAN_BYTES)?;
-            if read.entries.is_empty() {
-                return Ok(());
-            }
-            let mut decoded = Vec::with_capacity(read.entries.len());
-            for logged in &read.entries {
-                decoded.push((logged.position, logged.appended_at, logged.locator, decode(&logged.bytes)?));
-            }
-            self.add(decoded.iter().map(|(position, at, locator, batch)| (*position, *at, *locator, batch)))?;
+        while self.take(&mut reader)? > 0 {}
+        Ok(())
+    }
+
+    /// Indexes what the reader gives next; how many entries that were.
+    pub(super) fn take(&self, reader: &mut LogReader) -> Result<usize, AccessLogError> {
+        let read = reader.next_batch(SCAN_ENTRIES, SCAN_BYTES)?;
+        if read.entries.is_empty() {
+            return Ok(0);
         }
+        let mut decoded = Vec::with_capacity(read.entries.len());
+        for logged in &read.entries {
+            decoded.push((logged.position, logged.appended_at, logged.locator, decode(&logged.bytes)?));
+        }
+        self.add(decoded.iter().map(|(position, at, locator, batch)| (*position, *at, *locator, batch)))?;
+        Ok(read.entries.len())
     }
 
     /// Indexes entries that were just appended; after a failure everything that the log holds beyond what is indexed.
@@ -157,6 +174,7 @@ impl AccessIndex {
         // Set while it writes: a panic leaves it behind too.
         let behind = self.behind.swap(true, Ordering::AcqRel);
         if behind {
+            self.reopen()?;
             self.catch_up(log)?
         } else {
             self.add(entries)?
@@ -184,7 +202,7 @@ impl AccessIndex {
         let mut w = Writer::new();
         positions.encode(&mut w);
         rows.put(Table::Control, POSITIONS, &w.finish());
-        Ok(self.store.commit(rows, Durability::Buffered)?)
+        self.with_store(|store| store.commit(rows, Durability::Buffered))
     }
 
     pub(super) fn list(
@@ -232,7 +250,8 @@ impl AccessIndex {
             None => record.0.to_vec(),
         };
         let to = [record.0.as_slice(), &[0xff; MARK_BYTES + 1]].concat();
-        for (key, value) in self.store.range(Table::Lookup, KeyRange::Between { from: &from, to: &to }, limit)? {
+        let range = KeyRange::Between { from: &from, to: &to };
+        for (key, value) in self.with_store(|store| store.range(Table::Lookup, range, limit))? {
             let mark = key.get(16..).and_then(|m| m.try_into().ok()).map(Mark).ok_or(AccessLogError::Row)?;
             let locator = value[..].try_into().map(u64::from_be_bytes).or(Err(AccessLogError::Row))?;
             found.insert(mark, Locator(locator));
@@ -243,6 +262,22 @@ impl AccessIndex {
         }
         Ok(())
     }
+}
+
+/// The store in a folder, which is this log's.
+fn named(dir: &Path, options: &AccessLogOptions) -> Result<Store, AccessLogError> {
+    let store = Store::open(options.store, dir, options.cache_bytes)?;
+    let name = [&[FORMAT], options.log_id.as_slice()].concat();
+    match store.get(Table::Control, LOG)? {
+        Some(found) if *found == name[..] => {}
+        Some(_) => return Err(AccessLogError::Row),
+        None => {
+            let mut batch = Batch::new();
+            batch.put(Table::Control, LOG, &name);
+            store.commit(batch, Durability::Synced)?;
+        }
+    }
+    Ok(store)
 }
 
 fn decode(bytes: &[u8]) -> Result<AccessBatch, AccessLogError> {

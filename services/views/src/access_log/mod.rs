@@ -4,13 +4,17 @@
 //! an answer never leaves before its entry. The index is outside the view store: it names records, not subjects, so that it
 //! stays right when a subject is split or merged, and it is caught up from the `access` stream at every start.
 //!
-//! Invariants: an access that was recorded is in the index before its answer leaves; the index holds nothing that the log does
-//! not hold; what waits is bounded.
+//! Where several processes share the log, each indexes what all of them recorded, by reading the stream on; a list waits for what the
+//! stream holds when it is asked for.
+//!
+//! Invariants: an access that was recorded is in the index before its answer leaves, or before the next list is answered; the index
+//! holds nothing that the log does not hold; what waits is bounded.
 //!
 //! Deliberately absent: what an access may be told to (crate `access`), and the retention of the `access` stream.
 
 mod commit;
 mod error;
+mod follow;
 mod index;
 
 use std::path::PathBuf;
@@ -18,9 +22,9 @@ use std::sync::Arc;
 
 use event_log::EventLog;
 use record::access::Access;
-use record::{Index, Position, Positions, Pseudonym, Timestamp};
+use record::{Index, Position, Positions, Pseudonym, Stream, Timestamp};
 use telemetry::QueryMetrics;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 use view_store::StoreKind;
 
@@ -28,6 +32,7 @@ pub use error::{AccessLogError, StartError};
 pub use index::{Mark, MarkError};
 
 use commit::{Command, Committer};
+use follow::{Followed, Follower};
 use index::AccessIndex;
 
 /// Accesses that may wait for their flush; a further one waits for room.
@@ -83,12 +88,14 @@ pub struct AccessLog {
     commands: mpsc::Sender<Command>,
     index: Arc<AccessIndex>,
     log: EventLog,
+    followed: Option<watch::Receiver<Followed>>,
 }
 
 /// The running committer. Whoever started the log ends it with [`AccessLogTask::stop`].
 pub struct AccessLogTask {
     commands: mpsc::Sender<Command>,
     task: JoinHandle<()>,
+    follower: Option<Follower>,
 }
 
 impl AccessLog {
@@ -106,11 +113,14 @@ impl AccessLog {
         let open = move || AccessIndex::open(&opening.0, &dir, &opening.1);
         let index = tokio::task::spawn_blocking(open).await.map_err(|_| StartError::Panicked)??;
         let index = Arc::new(index);
+        let shared = log.kind() == "kafka";
+        let follower = shared.then(|| Follower::start(log.clone(), Arc::clone(&index))).transpose()?;
+        let followed = follower.as_ref().map(Follower::followed);
         let (commands, waiting) = mpsc::channel(WAITING_MAX);
         let committer =
             Committer { log: log.clone(), index: Arc::clone(&index), clock: options.clock, metrics: options.metrics };
         let task = tokio::spawn(committer.run(waiting));
-        Ok((Self { commands: commands.clone(), index, log }, AccessLogTask { commands, task }))
+        Ok((Self { commands: commands.clone(), index, log, followed }, AccessLogTask { commands, task, follower }))
     }
 
     /// Makes an access durable and returns its entry's place. Waits for room when too much waits already.
@@ -135,6 +145,9 @@ impl AccessLog {
         mark: Option<Mark>,
         limit: usize,
     ) -> Result<(Vec<Accessed>, bool), AccessLogError> {
+        if let Some(followed) = &self.followed {
+            follow::wait(followed, &self.log.ends().of(Stream::Access))?;
+        }
         self.index.list(&self.log, records, mark, limit)
     }
 }
@@ -146,6 +159,12 @@ impl AccessLogTask {
         let _ = self.commands.send(Command::Stop).await;
         if let Err(error) = self.task.await {
             tracing::error!(%error, "the access log ended in a panic");
+        }
+        if let Some(follower) = self.follower {
+            let stopped = tokio::task::spawn_blocking(move || follower.stop()).await;
+            if let Err(error) = stopped {
+                tracing::error!(%error, "following the accesses ended in a panic");
+            }
         }
     }
 }

@@ -345,7 +345,7 @@ fn once_key(record_type: &str, role: u8) -> u32 {
 }
 
 /// Whether a level says that two mentions agree as far as both say anything.
-fn agrees(level: Level) -> bool {
+pub(crate) fn agrees(level: Level) -> bool {
     match level.field() {
         Field::Name | Field::Birth | Field::Sex => matches!(
             level,

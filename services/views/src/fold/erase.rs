@@ -21,6 +21,7 @@ impl Step<'_, '_> {
     /// Takes everything of a record out of the views. Its later entries are without effect, because the control state
     /// names it.
     pub(super) fn erase(&mut self, record: Pseudonym) -> Result<(), FoldError> {
+        self.release(record)?;
         let Some(before) = self.head(record)? else { return Ok(()) };
         self.delete_lookups(&before, record)?;
         let mut empty = Head { versions: Vec::new(), ..before.clone() };

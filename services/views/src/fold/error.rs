@@ -1,4 +1,5 @@
-//! Why the fold stops. It never skips: whatever it cannot apply is named, and the process that owns it decides.
+//! Why the fold stops, or a change is parked. It never skips: whatever it cannot apply is named; a change that nobody could
+//! apply is parked with its record, and for everything else the process that owns the fold decides.
 
 use record::{DecodeError, Position};
 
@@ -44,6 +45,20 @@ pub enum FoldError {
     Hash {
         /// Where.
         position: Position,
+    },
+    /// A change names no register.
+    #[error("log entry {position}: a change without a register")]
+    Register {
+        /// Where.
+        position: Position,
+    },
+    /// More records cannot be applied than the quarantine holds.
+    #[error("log entry {position}: more than {max} records cannot be applied; find the reason: 'hub quarantine list'")]
+    QuarantineFull {
+        /// Where.
+        position: Position,
+        /// The bound.
+        max: usize,
     },
     /// A change came before any linkage model.
     #[error("log entry {position}: a change before the first linkage model; the log's control stream is not complete")]

@@ -66,6 +66,22 @@ pub fn decode_node(bytes: &[u8]) -> Result<NodeMeta, FoldError> {
     Ok(NodeRow::decode(bytes)?.meta)
 }
 
+/// What of a node counts for or against its records' registers.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Counted {
+    /// Most mentions of one record type and role that a subject should have but one of.
+    pub(crate) once_max: u32,
+    /// The register of its subject's anchor, and whether the node agrees with it; `None` where nothing was compared.
+    pub(crate) compared: Option<(&'static str, bool)>,
+}
+
+/// What linkage keeps of a node, and what of it is counted.
+pub(crate) fn decode_counted(bytes: &[u8]) -> Result<(NodeMeta, Counted), FoldError> {
+    let NodeRow { meta, tally, .. } = NodeRow::decode(bytes)?;
+    let once_max = tally.once.iter().map(|(_, mentions)| *mentions).max().unwrap_or_default();
+    Ok((meta, Counted { once_max, compared: tally.compared.map(|c| (c.register(), c.matched)) }))
+}
+
 /// A component, or that it was removed in this batch.
 struct ComponentRow {
     component: Option<Arc<Component>>,

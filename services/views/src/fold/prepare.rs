@@ -7,13 +7,14 @@ use std::borrow::Cow;
 
 use contract::kinds;
 use event_log::Logged;
-use projection::head::Linked;
+use projection::head::{Change, Linked};
 use projection::mention::{self, ReadVersion, Reading, VersionBody};
 use projection::state::ControlState;
 use record::entry::BodyError;
 use record::{Entry, EntryHeader, EntryKind, Envelope, KeyTree, LogSecret, Position, Pseudonym, RegisterName};
 
 use super::FoldError;
+use super::quarantine::parks;
 
 /// Entries that are ready to be folded, in the order of the log.
 pub struct Prepared {
@@ -27,6 +28,8 @@ pub(super) struct PreparedEntry {
     pub(super) body: Opened,
     /// What an upsert says, when its contract was known.
     pub(super) read: Option<Result<ReadVersion, Linked>>,
+    /// Why a change cannot be applied.
+    pub(super) fault: Option<FoldError>,
 }
 
 /// The body of a change, opened once.
@@ -99,7 +102,27 @@ impl Prepared {
 }
 
 impl PreparedEntry {
-    fn new(logged: Logged, control: &ControlState, secret: &LogSecret, keys: &KeyTree) -> Result<Self, FoldError> {
+    pub(super) fn new(
+        logged: Logged,
+        control: &ControlState,
+        secret: &LogSecret,
+        keys: &KeyTree,
+    ) -> Result<Self, FoldError> {
+        match Self::open(&logged, control, secret, keys) {
+            Ok((body, read)) => Ok(Self { logged, body, read, fault: None }),
+            Err(fault) if parks(&fault, logged.position) => {
+                Ok(Self { logged, body: Opened::InEntry, read: None, fault: Some(fault) })
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    fn open(
+        logged: &Logged,
+        control: &ControlState,
+        secret: &LogSecret,
+        keys: &KeyTree,
+    ) -> Result<(Opened, Option<Result<ReadVersion, Linked>>), FoldError> {
         let position = logged.position;
         let entry = Entry::decode(&logged.bytes).map_err(|source| FoldError::Entry { position, source })?;
         if !entry.verify_body(&logged.bytes) {
@@ -116,7 +139,7 @@ impl PreparedEntry {
             }
             _ => None,
         };
-        Ok(Self { logged, body, read })
+        Ok((body, read))
     }
 }
 
@@ -167,4 +190,20 @@ pub(crate) fn read_change(
     let read = read_body(control, secret, register, entry.header.record, &body);
     // What cannot be read is told where it stands; a sample goes without it.
     Ok(read.map(|read| read.inputs.iter().map(|input| input.row).collect()).unwrap_or_default())
+}
+
+/// A change as a head takes it.
+pub(super) fn change(header: &EntryHeader, envelope: &Envelope<'_>, logged: &Logged) -> Change {
+    Change {
+        epoch: header.epoch,
+        version: header.version,
+        replaces: envelope.replaces,
+        operation: envelope.operation,
+        effective_at: header.effective_at,
+        contract: header.contract,
+        statement: envelope.statement_hash(),
+        index: logged.position.index,
+        locator: logged.locator.0,
+        published_at: envelope.published_at,
+    }
 }

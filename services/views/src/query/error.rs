@@ -31,9 +31,6 @@ pub enum Error {
         /// All of them.
         of: u64,
     },
-    /// Nothing that is known of then gives the answer.
-    #[error("the views of then give no answer from these records: tell the operator, with the access entry's place")]
-    NotReproduced,
     /// The connection has no principal.
     #[error("the connection carries no identity: connect with a client certificate that holds a SPIFFE id")]
     NoPrincipal,
@@ -82,6 +79,15 @@ pub enum Error {
     /// An entry's body is encrypted or short.
     #[error("an entry of the log cannot be read: the operator finds the reason in the hub's log")]
     Body(#[source] BodyError),
+    /// The scratch folder cannot be used.
+    #[error("the hub cannot sort the records, because its scratch folder cannot be used: tell the hub's operator")]
+    Scratch(#[source] Arc<std::io::Error>),
+    /// The samples of quality cannot be read.
+    #[error("the samples of earlier quality cannot be read: tell the hub's operator, or ask without a trend")]
+    History(#[source] Arc<std::io::Error>),
+    /// An erasure goes before a comparison.
+    #[error("records are being erased at present: compare again in a moment")]
+    Interrupted,
     /// The hub is stopping.
     #[error("the hub is stopping: go on from the last cursor when it runs again")]
     Stopping,
@@ -138,8 +144,10 @@ impl Error {
             Self::Accesses(_) => "accesses_unreadable",
             Self::Views(_) => "views_unreadable",
             Self::Log(_) | Self::Entry(_) | Self::Body(_) => "log_unreadable",
+            Self::Scratch(_) => "scratch_unusable",
+            Self::History(_) => "history_unreadable",
+            Self::Interrupted => "interrupted",
             Self::Stopping => "stopping",
-            Self::NotReproduced => "not_reproduced",
             Self::Folding { .. } => "past_being_folded",
             Self::Internal => "internal",
         }
@@ -161,19 +169,24 @@ impl Error {
             | Self::FoldStopped
             | Self::Folding { .. }
             | Self::Stopping
+            | Self::Scratch(_)
+            | Self::History(_)
+            | Self::Interrupted
             | Self::NotRecorded(_)
             | Self::Accesses(_)
             | Self::Views(_)
             | Self::Log(_) => Code::Unavailable,
-            Self::NotReproduced | Self::Entry(_) | Self::Body(_) => Code::DataLoss,
+            Self::Entry(_) | Self::Body(_) => Code::DataLoss,
             Self::Internal => Code::Internal,
         }
     }
 
     fn retry(&self) -> Option<Duration> {
         match self {
-            Self::Behind { .. } | Self::Busy | Self::Stopping => Some(RETRY_SOON),
+            Self::Behind { .. } | Self::Busy | Self::Stopping | Self::Interrupted => Some(RETRY_SOON),
             Self::Folding { .. }
+            | Self::Scratch(_)
+            | Self::History(_)
             | Self::FoldStopped
             | Self::NotRecorded(_)
             | Self::Accesses(_)
@@ -184,7 +197,6 @@ impl Error {
             | Self::Field { .. }
             | Self::Entry(_)
             | Self::Body(_)
-            | Self::NotReproduced
             | Self::Internal => None,
         }
     }
@@ -199,6 +211,9 @@ impl Error {
             | Self::FoldStopped
             | Self::Folding { .. }
             | Self::Stopping
+            | Self::Scratch(_)
+            | Self::History(_)
+            | Self::Interrupted
             | Self::Busy
             | Self::NotRecorded(_)
             | Self::Accesses(_)
@@ -206,7 +221,6 @@ impl Error {
             | Self::Log(_)
             | Self::Entry(_)
             | Self::Body(_)
-            | Self::NotReproduced
             | Self::Internal => Vec::new(),
         }
     }
@@ -226,9 +240,11 @@ impl Error {
             | Self::Folding { .. }
             | Self::FoldStopped
             | Self::Stopping
+            | Self::Interrupted
             | Self::Busy
             | Self::Internal => {}
-            Self::NotReproduced => tracing::error!("an answer cannot be made again from the log"),
+            Self::History(e) => tracing::error!(error = %told(e.as_ref()), "the samples of quality cannot be read"),
+            Self::Scratch(e) => tracing::error!(error = %told(e.as_ref()), "the scratch folder cannot be used"),
         }
     }
 }

@@ -19,8 +19,12 @@
 
 mod accesses;
 mod account;
+mod compare;
 mod error;
 mod explain;
+mod faults;
+mod fields;
+mod findings;
 mod key;
 mod lane;
 mod past;
@@ -31,6 +35,8 @@ mod review;
 mod search;
 mod service;
 mod session;
+mod spool;
+mod standing;
 mod status;
 mod subject;
 mod told;
@@ -48,9 +54,11 @@ use tokio::sync::{Semaphore, watch as watch_channel};
 use wire::query::query_service_server::QueryServiceServer;
 
 pub use error::Error;
+pub use fields::{FieldCounts, Fields, compare_fields};
 pub(crate) use past::Past;
 
 use crate::access_log::AccessLog;
+use crate::quality_history::QualityHistory;
 use crate::runtime::ViewsHandle;
 use lane::Lane;
 
@@ -77,6 +85,8 @@ pub struct Options {
     /// Where views of the past are folded: for `known_at`, and when an answer is made again. Without it `known_at` shows the
     /// versions of then in the clusters of today, and no answer is made again.
     pub scratch: Option<PathBuf>,
+    /// Samples of the quality counters, for trends. Without them no trend is told.
+    pub quality: Option<QualityHistory>,
     /// Where to count.
     pub metrics: Metrics,
     /// True once the hub stops: those who watch are let go.
@@ -95,6 +105,7 @@ impl Options {
             wait_max: Duration::from_secs(10),
             records_max: 512,
             scratch: None,
+            quality: None,
             metrics,
             // Nobody sends: it never stops.
             stopping: watch_channel::channel(false).1,
@@ -115,6 +126,7 @@ pub(crate) struct Core {
     searches: Lane,
     /// One answer is made again at a time.
     reproducing: Arc<Semaphore>,
+    comparing: Arc<Semaphore>,
     metrics: QueryMetrics,
 }
 
@@ -125,6 +137,7 @@ impl Query {
             reads: Lane::new(options.reads_max, options.waiting_max),
             searches: Lane::new(options.searches_max, options.waiting_max),
             reproducing: Arc::new(Semaphore::new(1)),
+            comparing: Arc::new(Semaphore::new(compare::COMPARISONS_MAX)),
             metrics: options.metrics.query(),
             handle,
             access_log,

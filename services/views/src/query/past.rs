@@ -6,22 +6,21 @@
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
-use projection::FOLD_VERSION;
 use record::{Index, Partition, Positions, Stream, Timestamp};
 use telemetry::told;
 use tokio::sync::watch;
-use view_store::{Expect, Options as StoreOptions, ViewStore};
+use view_store::ViewStore;
 
 use super::Core;
 use super::account::Asked;
 use super::error::Error;
 use super::session::{AsOf, Session, cut_before};
 use super::wait::Patience;
-use crate::fold::{Fed, Feed, FeedOptions, Fold, covered};
+use crate::fold::Fold;
 use crate::prepared::{basis_at, entries};
 use crate::runtime::ViewsHandle;
+use crate::scratch;
 
 /// Views of then.
 pub(super) struct Then {
@@ -166,10 +165,7 @@ impl Core {
             !state.is_closed()
         };
         let folded = self.fold_up_to(dir, &cut.ends, cut.index, None, wanted)?;
-        let Some(fold) = folded else {
-            ViewStore::discard(dir).map_err(|error| unfolded(&error))?;
-            return Ok(None);
-        };
+        let Some(fold) = folded else { return Ok(None) };
         let core = self.over(&fold)?;
         Ok(Some(Then { core: Some(core), dir: dir.to_owned() }))
     }
@@ -183,6 +179,7 @@ impl Core {
             options: self.options.clone(),
             reads: super::lane::Lane::new(1, 1),
             searches: super::lane::Lane::new(1, 1),
+            comparing: Arc::clone(&self.comparing),
             reproducing: Arc::clone(&self.reproducing),
             metrics: self.options.metrics.query(),
         })
@@ -198,33 +195,11 @@ impl Core {
         model: Option<u32>,
         mut wanted: impl FnMut(u64, u64) -> bool,
     ) -> Result<Option<Fold>, Error> {
-        if dir.exists() {
-            ViewStore::discard(dir).map_err(|error| unfolded(&error))?;
-        }
         let (log, secret) = (&self.handle.log, self.handle.secret.as_ref());
         let basis = basis_at(log, control, model).map_err(|error| unfolded(&error))?;
-        let options = StoreOptions { store: self.handle.store, ..StoreOptions::default() };
-        let expect = Expect { fold_version: FOLD_VERSION, log_id: *b"scratch of a day" };
-        let store = ViewStore::open(dir, options, expect).map_err(|error| unfolded(&error))?.into_store();
-        let mut fold = Fold::resume(store, log.clone(), secret.clone(), basis)?;
-        let total = entries(ends);
-        let options = FeedOptions { entries_max: 4096, bytes_max: 8 << 20, follow: false };
-        let feed = Feed::start(&fold, log, options, covered(ends))?;
-        let mut done = 0;
-        while done < total {
-            match feed.next(Duration::from_secs(1))? {
-                Fed::Batch(batch) => {
-                    done += batch.len() as u64;
-                    fold.fold_prepared(batch)?;
-                }
-                Fed::Idle => {}
-                Fed::End => break,
-            }
-            if !wanted(done, total) || *self.options.stopping.borrow() {
-                return Ok(None);
-            }
-        }
-        Ok(Some(fold))
+        let going_on = |done, total| wanted(done, total) && !*self.options.stopping.borrow();
+        let folded = scratch::fold_up_to((log, secret), basis, ends, (dir, self.handle.store), going_on);
+        folded.map_err(|error| unfolded(&error))
     }
 }
 

@@ -46,16 +46,17 @@ impl Language {
 }
 
 /// What a check works on.
-struct Case {
-    access: Arc<Access>,
-    permit: CheckPermit,
-    procedure: String,
-    /// The role's name, its kind and its key.
-    roles: Vec<(String, Kind, Key)>,
-    as_of: AsOf,
-    now: Timestamp,
-    language: Language,
+pub(super) struct Case {
+    pub(super) access: Arc<Access>,
+    pub(super) permit: CheckPermit,
+    pub(super) procedure: String,
+    pub(super) as_of: AsOf,
+    pub(super) now: Timestamp,
+    pub(super) language: Language,
 }
+
+/// Whom a role's key names: the role's name, its kind, and the subject.
+pub(super) type NamedRole = (String, Kind, Resolved);
 
 impl Core {
     pub(super) async fn check_procedure(
@@ -71,9 +72,15 @@ impl Core {
         let roles = roles(procedure, &request)?;
         self.folded(&request.min_positions, patience).await?;
         let (views, as_of) = self.as_of(asked, patience).await?;
-        let case = Case { permit, procedure: asked.procedure.clone(), roles, as_of, now: asked.at, language, access };
+        let case = Case { permit, procedure: asked.procedure.clone(), as_of, now: asked.at, language, access };
         let today = Arc::clone(self);
-        self.reads.run(move || Ok(check((views.core(), &today), &case))).await?
+        let read = move || {
+            let session = Session::open(views.core(), case.as_of, case.now)?;
+            let named = roles.into_iter().map(|(role, kind, key)| Ok((role, kind, session.resolve(kind, &key)?)));
+            let named = named.collect::<Result<Vec<NamedRole>, Error>>()?;
+            Ok(check((views.core(), &today), &session, &case, &named))
+        };
+        self.reads.run(read).await?
     }
 }
 
@@ -101,8 +108,13 @@ struct Party {
     subject: Subject,
 }
 
-fn check((core, today): (&Core, &Core), case: &Case) -> Result<Told<CheckProcedureResponse>, Failure> {
-    let session = Session::open(core, case.as_of, case.now)?;
+/// Judges the items for those whom the roles' keys name, in the order of the roles' names.
+pub(super) fn check(
+    (core, today): (&Core, &Core),
+    session: &Session,
+    case: &Case,
+    roles: &[NamedRole],
+) -> Result<Told<CheckProcedureResponse>, Failure> {
     let policy = *case.access.policy_hash().as_bytes();
     let basis = Arc::new(core.basis(session.positions.clone(), policy));
     let procedure = case.access.procedures().get(&case.procedure).ok_or(Error::Internal)?;
@@ -112,8 +124,8 @@ fn check((core, today): (&Core, &Core), case: &Case) -> Result<Told<CheckProcedu
         ..Facts::default()
     };
     let (mut parties, mut noticed) = (Vec::new(), Vec::new());
-    for (role, kind, key) in &case.roles {
-        match session.resolve(*kind, key)? {
+    for (role, kind, named) in roles {
+        match named {
             Resolved::Nobody => {
                 facts.roles.insert(role.clone(), RoleFacts::NotFound);
             }
@@ -122,22 +134,22 @@ fn check((core, today): (&Core, &Core), case: &Case) -> Result<Told<CheckProcedu
                 facts.roles.insert(role.clone(), RoleFacts::Ambiguous { matches });
             }
             Resolved::One { id, elsewhere, .. } => {
-                noticed.extend(borne_elsewhere(elsewhere, &format!("roles[{role}]")));
-                parties.push(Party { role: role.clone(), subject: session.subject(id, *kind)? });
+                noticed.extend(borne_elsewhere(elsewhere.clone(), &format!("roles[{role}]")));
+                parties.push(Party { role: role.clone(), subject: session.subject(*id, *kind)? });
             }
         }
     }
     let mut records = BTreeSet::new();
     let mut sources = HashMap::new();
     for party in &parties {
-        let reading = Reading::new(&session, &party.subject)?;
+        let reading = Reading::new(session, &party.subject)?;
         records.extend(reading.records());
-        let found = party_facts((core, today), case, procedure, &session, party, &reading).map_err(|mut failure| {
+        let found = party_facts((core, today), case, procedure, session, party, &reading).map_err(|mut failure| {
             failure.records = records.iter().copied().collect();
             failure
         })?;
         facts.roles.insert(party.role.clone(), found);
-        relate(&session, &parties, party, &reading, &mut facts.relations)?;
+        relate(session, &parties, party, &reading, &mut facts.relations)?;
         let read = party.subject.loaded.iter().map(|l| ((l.source.record, l.source.version), l.source.clone()));
         sources.extend(read);
     }

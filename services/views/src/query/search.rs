@@ -48,21 +48,37 @@ fn hits(
     query: &WireQuery,
     now: Timestamp,
 ) -> Result<Told<SearchResponse>, Failure> {
-    let session = Session::open(core, AsOf::default(), now)?.with_records_max(RECORDS_MAX);
-    let basis = Arc::new(core.basis(session.positions.clone(), *permit.policy_hash().as_bytes()));
+    let session = session_of(core, now)?;
     let found = session.find(kind, query)?;
+    masked(core, &session, permit, kind, found)
+}
+
+/// What a search reads.
+pub(super) fn session_of(core: &Core, now: Timestamp) -> Result<Session, Error> {
+    Ok(Session::open(core, AsOf::default(), now)?.with_records_max(RECORDS_MAX))
+}
+
+/// Shows those of the subjects that lie in the caller's rows.
+pub(super) fn masked(
+    core: &Core,
+    session: &Session,
+    permit: &Permit,
+    kind: Kind,
+    found: Found,
+) -> Result<Told<SearchResponse>, Failure> {
+    let basis = Arc::new(core.basis(session.positions.clone(), *permit.policy_hash().as_bytes()));
     let (mut response, mut records) = (SearchResponse { more: found.more, ..SearchResponse::default() }, Vec::new());
     for id in found.subjects {
         let subject = session.subject(id, kind)?;
-        let reading = Reading::new(&session, &subject)?;
-        if reading.spoken.is_empty() || !covers(permit.rows(), &session, &reading) {
+        let reading = Reading::new(session, &subject)?;
+        if reading.spoken.is_empty() || !covers(permit.rows(), session, &reading) {
             continue;
         }
         if response.hits.len() == SEARCH_HITS_MAX {
             response.more = true;
             break;
         }
-        response.hits.push(hit(permit, &session, &reading));
+        response.hits.push(hit(permit, session, &reading));
         records.extend(reading.records());
     }
     let verdict = if response.hits.is_empty() { Verdict::NotFound } else { Verdict::Answered };

@@ -6,14 +6,15 @@ use identity::principal_of;
 use record::Timestamp;
 use record::access::Action;
 use telemetry::{Action as Counted, Decision as Ended};
-use tonic::{Request, Response, Status};
+use tonic::{Request, Response, Status, Streaming};
 use tracing::Instrument as _;
 use wire::query::query_service_server::QueryService;
 use wire::query::{
-    CheckProcedureRequest, CheckProcedureResponse, ExplainLinkRequest, ExplainLinkResponse, GetQualityRequest,
+    CheckProcedureRequest, CheckProcedureResponse, CompareRequest, ExplainLinkRequest, ExplainLinkResponse,
+    GetHeadsRequest, GetHeadsResponse, GetQualityHistoryRequest, GetQualityHistoryResponse, GetQualityRequest,
     GetQualityResponse, GetStatusRequest, GetStatusResponse, GetSubjectRequest, GetSubjectResponse,
-    ListAccessesRequest, ListAccessesResponse, ListReviewsRequest, ListReviewsResponse, Purpose,
-    ReproduceAnswerRequest, SearchRequest, SearchResponse, WatchRequest,
+    ListAccessesRequest, ListAccessesResponse, ListFindingsRequest, ListFindingsResponse, ListReviewsRequest,
+    ListReviewsResponse, Purpose, ReproduceAnswerRequest, SearchRequest, SearchResponse, WatchRequest,
 };
 
 use super::account::{Asked, Failure, Told};
@@ -22,7 +23,7 @@ use super::procedure::Language;
 use super::told::time;
 use super::wait::Patience;
 use super::{Core, Query};
-use super::{reproduce, watch};
+use super::{compare, reproduce, watch};
 
 /// The times of a request, or what is wrong with them.
 type Times = Result<(Option<Timestamp>, Option<Timestamp>), Error>;
@@ -53,8 +54,15 @@ impl Core {
         }
     }
 
+    /// A question about where a register stands.
+    fn asked_standing(&self, procedure: &str, caller: String, case: &str) -> Asked {
+        let mut asked = self.asked(Action::Operate, Counted::Standing, caller, None);
+        (asked.procedure, asked.case) = (procedure.to_owned(), case.to_owned());
+        asked
+    }
+
     /// A question about the hub itself: only its refusal is an access entry.
-    async fn of_hub<T>(&self, asked: Asked, result: Result<T, Error>) -> Result<T, Error> {
+    pub(super) async fn of_hub<T>(&self, asked: Asked, result: Result<T, Error>) -> Result<T, Error> {
         match result {
             Ok(response) => {
                 self.metrics.request(asked.counted, Ended::Answered, asked.begun.elapsed());
@@ -202,11 +210,61 @@ impl QueryService for Query {
         Ok(Response::new(response))
     }
 
+    async fn get_heads(&self, request: Request<GetHeadsRequest>) -> Result<Response<GetHeadsResponse>, Status> {
+        let (core, caller, span) = (&self.0, caller_of(&request)?, span("GetHeads", &request));
+        let request = request.into_inner();
+        let asked = core.asked_standing("register.heads", caller, &request.case_number);
+        let answer = async {
+            let result = core.get_heads(&asked, request).await;
+            core.conclude_standing(asked, result).await
+        };
+        Ok(Response::new(Box::pin(answer).instrument(span).await?))
+    }
+
+    type CompareStream = compare::Responses;
+
+    async fn compare(
+        &self,
+        request: Request<Streaming<CompareRequest>>,
+    ) -> Result<Response<Self::CompareStream>, Status> {
+        let (core, caller, span) = (&self.0, caller_of(&request)?, span("Compare", &request));
+        let asked = core.asked_standing("register.compare", caller, "");
+        let answers = Box::pin(core.compare(asked, request.into_inner())).instrument(span).await?;
+        Ok(Response::new(answers))
+    }
+
+    async fn list_findings(
+        &self,
+        request: Request<ListFindingsRequest>,
+    ) -> Result<Response<ListFindingsResponse>, Status> {
+        let (core, caller, span) = (&self.0, caller_of(&request)?, span("ListFindings", &request));
+        let request = request.into_inner();
+        let asked = core.asked_standing("register.findings", caller, &request.case_number);
+        let answer = async {
+            let result = core.list_findings(&asked, request).await;
+            core.conclude_standing(asked, result).await
+        };
+        Ok(Response::new(Box::pin(answer).instrument(span).await?))
+    }
+
     async fn get_quality(&self, request: Request<GetQualityRequest>) -> Result<Response<GetQualityResponse>, Status> {
         let (core, caller, span) = (&self.0, caller_of(&request)?, span("GetQuality", &request));
         let asked = core.asked(Action::Operate, Counted::GetQuality, caller, None);
         let answer = async {
             let result = core.get_quality(&asked.caller, request.into_inner()).await;
+            core.of_hub(asked, result).await
+        };
+        Ok(Response::new(Box::pin(answer).instrument(span).await?))
+    }
+
+    async fn get_quality_history(
+        &self,
+        request: Request<GetQualityHistoryRequest>,
+    ) -> Result<Response<GetQualityHistoryResponse>, Status> {
+        let (core, caller, span) = (&self.0, caller_of(&request)?, span("GetQualityHistory", &request));
+        let asked = core.asked(Action::Operate, Counted::GetQuality, caller, None);
+        let answer = async {
+            let result = core.get_quality_history(&asked.caller, request.into_inner()).await;
             core.of_hub(asked, result).await
         };
         Ok(Response::new(Box::pin(answer).instrument(span).await?))

@@ -2,11 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use contract::{Contract, Facts};
 use event_log::{EventLog, Locator, Logged, ReadError};
+use hashbrown::HashMap;
 use linkage::{Component, FeatureRow, NodeId, NodeMeta, NodeNo};
 use projection::head::{Head, HeadFinding, StoredVersion};
 use projection::mention::{self, Reading, VersionBody, mention_id};
@@ -19,17 +20,24 @@ use record::{
     Entry, Envelope, Index, Kind, LogSecret, MentionId, Operation, Partition, Position, Positions, Pseudonym, Stream,
     Timestamp,
 };
-use view_store::{KeyRange, Table, View};
+use view_store::{KeyRange, Table, Value, View};
 
 use super::Core;
 use super::error::Error;
 use crate::decisions;
 use crate::fold::{FoldError, MentionRow, decode_member, decode_node, decode_positions, position_of};
+use crate::prepared::Side;
 
 /// Most mentions of one subject that are looked at.
 const MENTIONS_MAX: usize = 8192;
+/// Records of a subject that are compared.
+const RECORDS_MAX: usize = 512;
 /// How long the control state may lag behind a batch that is visible already.
 const CONTROL_LAG: Duration = Duration::from_millis(200);
+
+/// Rows and bodies that a look keeps: one question about one subject reads some of them twice.
+const KEPT_MAX: usize = 256;
+const BODIES_KEPT_MAX: usize = 16;
 
 /// Control entries that may stand between a cut's time and its append.
 const CUT_LAG_ENTRIES: u64 = 16;
@@ -58,6 +66,21 @@ pub(super) struct Session {
     secret: Arc<LogSecret>,
     partitions: u16,
     records_max: usize,
+    kept: Mutex<Kept>,
+}
+
+/// What a look has read already. The view does not change, so neither do they.
+#[derive(Default)]
+struct Kept {
+    rows: HashMap<(Table, [u8; 16]), Option<Value>>,
+    bodies: HashMap<(Pseudonym, Index), Option<Arc<Opened>>>,
+}
+
+/// An entry's body, readable.
+struct Opened {
+    position: Position,
+    recorded_at: Timestamp,
+    body: Vec<u8>,
 }
 
 /// A version of a record that mentions the subject, with its entry.
@@ -66,9 +89,7 @@ pub(super) struct Loaded {
     /// The subject's mentions in the record.
     mentions: Vec<MentionId>,
     contract: Arc<Contract>,
-    recorded_at: Timestamp,
-    /// The entry's body, readable.
-    body: Vec<u8>,
+    opened: Arc<Opened>,
 }
 
 /// A subject and the records that speak of it.
@@ -123,6 +144,28 @@ impl Session {
             secret: Arc::clone(&handle.secret),
             partitions: handle.log.partitions().change,
             records_max: core.options.records_max.max(1),
+            kept: Mutex::default(),
+        })
+    }
+
+    /// Looks at views that nobody serves from, as of their last cut.
+    pub(super) fn of_side(side: Side, log: &EventLog, secret: &Arc<LogSecret>) -> Result<Self, Error> {
+        let control = side.control;
+        let now = control.cut.as_ref().map_or(Timestamp(i64::MAX), |(at, _)| *at);
+        Ok(Self {
+            positions: decode_positions(&side.view.committed().positions)?,
+            view: side.view,
+            units: control.units.clone(),
+            control,
+            takeovers: 0,
+            now,
+            valid_at: now,
+            known: None,
+            log: log.clone(),
+            secret: Arc::clone(secret),
+            partitions: log.partitions().change,
+            records_max: RECORDS_MAX,
+            kept: Mutex::default(),
         })
     }
 
@@ -132,24 +175,50 @@ impl Session {
         self
     }
 
+    /// Partitions of the change stream.
+    pub(super) fn partitions(&self) -> u16 {
+        self.partitions
+    }
+
     /// The unit lists that linkage normalises with.
     pub(super) fn linkage_units(&self) -> Units {
         self.control.model.as_ref().map_or_else(Units::default, |m| m.units.clone())
     }
 
+    fn kept(&self) -> MutexGuard<'_, Kept> {
+        // Whatever panicked meanwhile has put in whole rows or none.
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A row of a table whose keys have at most 16 bytes, all the same number.
+    fn row(&self, table: Table, key: &[u8]) -> Result<Option<Value>, Error> {
+        let mut name = [0; 16];
+        name[..key.len()].copy_from_slice(key);
+        let kept = self.kept().rows.get(&(table, name)).cloned();
+        if let Some(row) = kept {
+            return Ok(row);
+        }
+        let row = self.view.get(table, key)?;
+        let mut kept = self.kept();
+        if kept.rows.len() < KEPT_MAX {
+            kept.rows.insert((table, name), row.clone());
+        }
+        Ok(row)
+    }
+
     pub(super) fn head(&self, record: Pseudonym) -> Result<Option<Head>, Error> {
-        let row = self.view.get(Table::Head, &record.0)?;
+        let row = self.row(Table::Head, &record.0)?;
         Ok(row.map(|v| Head::decode(&v)).transpose()?)
     }
 
     /// Where a live mention is.
     pub(super) fn mention(&self, mention: MentionId) -> Result<Option<MentionRow>, Error> {
-        let row = self.view.get(Table::Mention, &mention.0)?;
+        let row = self.row(Table::Mention, &mention.0)?;
         Ok(row.map(|v| MentionRow::decode(&v)).transpose()?)
     }
 
     pub(super) fn meta(&self, node: NodeNo) -> Result<NodeMeta, Error> {
-        let row = self.view.get(Table::NodeMeta, &node.0.to_be_bytes())?.ok_or(FoldError::Row("node"))?;
+        let row = self.row(Table::NodeMeta, &node.0.to_be_bytes())?.ok_or(FoldError::Row("node"))?;
         Ok(decode_node(&row)?)
     }
 
@@ -162,7 +231,8 @@ impl Session {
 
     /// The subject that holds a mention now; `None` when no live record has the mention.
     pub(super) fn subject_of(&self, mention: MentionId) -> Result<Option<MentionId>, Error> {
-        Ok(decisions::subject_of(&self.view, mention)?)
+        let Some(row) = self.mention(mention)? else { return Ok(None) };
+        Ok(Some(self.meta(row.placement.node)?.subject))
     }
 
     /// The kind of a live mention.
@@ -177,7 +247,7 @@ impl Session {
         let linked = head.facts().and_then(|f| head.version(f.version.0, f.version.1)).copied();
         let (Some(version), Some(model)) = (linked, &self.control.model) else { return Ok(None) };
         let Some(loaded) = self.load(row.record, &version, &head, vec![mention])? else { return Ok(None) };
-        let envelope = Envelope::decode(&loaded.body)?;
+        let envelope = Envelope::decode(&loaded.opened.body)?;
         let reading = Reading {
             contract: &loaded.contract,
             kinds: contract::kinds(),
@@ -191,7 +261,7 @@ impl Session {
             version: (version.row.epoch, version.row.version),
             record_type: envelope.record_type,
             agency: &envelope.agency,
-            recorded_at: loaded.recorded_at,
+            recorded_at: loaded.opened.recorded_at,
             payload: envelope.payload,
         };
         // What the fold has linked it has read; a version that it could not read has no live mention.
@@ -279,9 +349,8 @@ impl Session {
         mentions: Vec<MentionId>,
     ) -> Result<Option<Loaded>, Error> {
         let Some(contract) = self.control.by_id(version.row.contract) else { return Ok(None) };
-        let logged = self.entry(record, version)?;
-        let Some((recorded_at, body)) = self.open_body(&logged)? else { return Ok(None) };
-        let envelope = Envelope::decode(&body)?;
+        let Some(opened) = self.opened(record, version)? else { return Ok(None) };
+        let envelope = Envelope::decode(&opened.body)?;
         if contract.record_type(envelope.record_type).is_err() {
             return Ok(None);
         }
@@ -289,17 +358,35 @@ impl Session {
             register: head.register.clone(),
             record,
             version: version.row.version,
-            position: logged.position,
+            position: opened.position,
             record_type: envelope.record_type.to_owned(),
             agency: envelope.agency.as_str().to_owned(),
             effective_at: version.row.effective_at,
             published_at: version.published_at,
         };
-        Ok(Some(Loaded { source, mentions, contract: Arc::clone(contract), recorded_at, body }))
+        Ok(Some(Loaded { source, mentions, contract: Arc::clone(contract), opened }))
+    }
+
+    /// The body of a version's entry; `None` when the record's key was destroyed.
+    fn opened(&self, record: Pseudonym, version: &StoredVersion) -> Result<Option<Arc<Opened>>, Error> {
+        let name = (record, version.index);
+        let kept = self.kept().bodies.get(&name).cloned();
+        if let Some(opened) = kept {
+            return Ok(opened);
+        }
+        let logged = self.entry(record, version)?;
+        let opened = self
+            .open_body(&logged)?
+            .map(|(recorded_at, body)| Arc::new(Opened { position: logged.position, recorded_at, body }));
+        let mut kept = self.kept();
+        if kept.bodies.len() < BODIES_KEPT_MAX {
+            kept.bodies.insert(name, opened.clone());
+        }
+        Ok(opened)
     }
 
     /// The entry of a version: by its locator, or by its position when the locator is of another copy of the log.
-    fn entry(&self, record: Pseudonym, version: &StoredVersion) -> Result<Logged, Error> {
+    pub(super) fn entry(&self, record: Pseudonym, version: &StoredVersion) -> Result<Logged, Error> {
         let position = position_of(record, version.index, self.partitions);
         match self.log.read(Locator(version.locator)) {
             Ok(logged) if logged.position == position => Ok(logged),
@@ -309,7 +396,7 @@ impl Session {
     }
 
     /// When the hub took an entry, and its body; `None` when the record's key was destroyed.
-    fn open_body(&self, logged: &Logged) -> Result<Option<(Timestamp, Vec<u8>)>, Error> {
+    pub(super) fn open_body(&self, logged: &Logged) -> Result<Option<(Timestamp, Vec<u8>)>, Error> {
         let entry = Entry::decode(&logged.bytes)?;
         match entry.body(&self.secret.keys()) {
             Ok(body) => Ok(Some((entry.header.recorded_at, body.into_owned()))),
@@ -320,7 +407,7 @@ impl Session {
 
     /// What a loaded version says of its subject. `None` when it is no record of its contract.
     pub(super) fn speak<'a>(&self, loaded: &'a Loaded) -> Result<Option<Spoken<'a>>, Error> {
-        let envelope = Envelope::decode(&loaded.body)?;
+        let envelope = Envelope::decode(&loaded.opened.body)?;
         let Ok(facts) = loaded.contract.facts(envelope.record_type, envelope.payload) else { return Ok(None) };
         let ids: Vec<_> = facts.mentions.iter().map(|m| mention_id(&self.secret, loaded.source.record, m)).collect();
         // An element of a list that another version identifies otherwise may be somebody else, so ids alone decide.
@@ -346,9 +433,8 @@ impl Session {
         with: impl FnOnce(&Facts<'_>, &[MentionId]) -> T,
     ) -> Result<Option<T>, Error> {
         let Some(contract) = self.control.by_id(version.row.contract) else { return Ok(None) };
-        let logged = self.entry(record, version)?;
-        let Some((_, body)) = self.open_body(&logged)? else { return Ok(None) };
-        let envelope = Envelope::decode(&body)?;
+        let Some(opened) = self.opened(record, version)? else { return Ok(None) };
+        let envelope = Envelope::decode(&opened.body)?;
         let Ok(facts) = contract.facts(envelope.record_type, envelope.payload) else { return Ok(None) };
         let ids: Vec<_> = facts.mentions.iter().map(|m| mention_id(&self.secret, record, m)).collect();
         Ok(Some(with(&facts, &ids)))

@@ -34,6 +34,8 @@ impl Core {
             contracts: contracts.collect(),
             last_cut: control.cut.as_ref().map(|(at, _)| wire_time(*at)),
             parked: status.totals.waiting,
+            quarantined: status.quarantined.records,
+            quarantined_changes: status.quarantined.changes,
             fold_stopped: status.stopped.clone().unwrap_or_default(),
             rebuilding_because: status.rebuilding_because.clone().unwrap_or_default(),
             rows_checked: handle.checked.load().as_ref().map(|checked| RowsChecked {

@@ -1,5 +1,6 @@
 //! `GetSubject`: one subject's attributes, each with its sources.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use access::{Permit, Query as Question, Refusal, Request, RowFacts, RowLimit};
@@ -56,6 +57,18 @@ impl<'a> Reading<'a> {
     pub(super) fn testimonies(&self, permit: &Permit) -> Vec<Testimony<'_>> {
         debug_assert_eq!(permit.kind().kind(), self.subject.kind.name());
         self.all_testimonies()
+    }
+
+    /// What each attribute says, as a hash, and whether it is disputed: to compare two views of a subject where no value is told.
+    pub(super) fn said(&self, session: &Session) -> BTreeMap<String, ([u8; 32], bool)> {
+        let testimonies = self.all_testimonies();
+        let views = attributes(&testimonies, kinds(), &session.units);
+        let said = views.iter().filter_map(|view| {
+            let known = kinds().attribute(view.attribute)?;
+            let value = view.first().value.to_json().to_string();
+            Some((known.full_name.clone(), (*blake3::hash(value.as_bytes()).as_bytes(), view.disputed())))
+        });
+        said.collect()
     }
 
     fn all_testimonies(&self) -> Vec<Testimony<'_>> {
@@ -128,24 +141,36 @@ pub(super) fn tell(
     now: record::Timestamp,
 ) -> Result<Told<GetSubjectResponse>, Failure> {
     let session = Session::open(core, as_of, now)?;
+    let named = session.resolve(kind, key)?;
+    tell_of((core, today), &session, permit, (kind, named), as_of)
+}
+
+/// Answers of whom a key names.
+pub(super) fn tell_of(
+    (core, today): (&Core, &Core),
+    session: &Session,
+    permit: &Permit,
+    (kind, named): (Kind, Resolved),
+    as_of: AsOf,
+) -> Result<Told<GetSubjectResponse>, Failure> {
     let basis = Arc::new(core.basis(session.positions.clone(), *permit.policy_hash().as_bytes()));
-    let (id, moved, elsewhere) = match session.resolve(kind, key)? {
+    let (id, moved, elsewhere) = match named {
         Resolved::One { id, moved, elsewhere } => (id, moved, borne_elsewhere(elsewhere, "key")),
         Resolved::Nobody => return Ok(not_found(basis)),
-        Resolved::Several(subjects) => return ambiguous(core, permit, kind, &subjects, basis, now),
+        Resolved::Several(subjects) => return ambiguous(core, permit, kind, &subjects, basis, session.now),
     };
     let subject = session.subject(id, kind)?;
-    let reading = Reading::new(&session, &subject)?;
+    let reading = Reading::new(session, &subject)?;
     if reading.spoken.is_empty() {
         return Ok(not_found(basis));
     }
-    within_rows((core, today), permit, &session, &reading, as_of)?;
+    within_rows((core, today), permit, session, &reading, as_of)?;
     let result = get_subject_response::Result::Subject(WireSubject {
         id: id.to_hex(),
         kind: kind.name().to_owned(),
         moved,
-        attributes: released(permit, &session, &reading),
-        relations: relations(&session, &reading)?,
+        attributes: released(permit, session, &reading),
+        relations: relations(session, &reading)?,
         findings: findings(subject.findings.iter().chain(&elsewhere)),
         records: u32::try_from(reading.spoken.len()).unwrap_or(u32::MAX),
     });

@@ -26,8 +26,7 @@ pub(super) fn ends(positions: &Positions) -> HashMap<String, u64> {
 
 /// A time as the API writes it.
 pub(super) fn wire_time(at: Timestamp) -> WireTime {
-    let nanos = i32::try_from(at.0.rem_euclid(1_000_000) * 1_000).expect("less than a second");
-    WireTime { seconds: at.0.div_euclid(1_000_000), nanos }
+    wire::timestamp(at.0)
 }
 
 /// A time of the request; years 1 to 9999, as protobuf has them.

@@ -1,5 +1,7 @@
 //! A hub without its door: changes go straight to the log, questions straight to the service.
 
+#![allow(dead_code, reason = "each test uses its part")]
+
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -211,6 +213,12 @@ impl Hub {
         Query::new(handle, self.access_log.clone(), options)
     }
 
+    /// A service over the same views with other options.
+    pub fn query_with(&self, options: impl FnOnce(Options) -> Options) -> Query {
+        let options = options(Options::new(Arc::new(now), "1.0.0", Metrics::disabled()));
+        Query::new(self.views.handle.clone(), self.access_log.clone(), options)
+    }
+
     /// Appends changes and returns their places.
     pub async fn append(&self, records: &[Record]) -> Vec<Position> {
         let contracts = support::contracts();
@@ -226,6 +234,17 @@ impl Hub {
     pub async fn state(&self, records: &[Record]) {
         self.append(records).await;
         self.folded().await;
+    }
+
+    /// Appends entries as they are, and waits until they are folded.
+    pub async fn take(&self, entries: Vec<Bytes>) {
+        support::append(&self.log, entries).await;
+        self.folded().await;
+    }
+
+    /// The last batch, for a sample of its counters.
+    pub fn view(&self) -> view_store::View {
+        self.views.handle.view().expect("readable").0
     }
 
     async fn folded(&self) {

@@ -1,11 +1,15 @@
 //! A nation as log entries, and the log and the fold around them.
 #![allow(dead_code, reason = "each test uses its part")]
 
+mod chance;
+
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
 use bytes::Bytes;
+#[allow(unused_imports, reason = "each test uses its part")]
+pub use chance::Chance;
 use contract::Contract;
 use event_log::{Append, Embedded, EventLog, LogOptions, PartitionCounts, StreamSet, Tuning};
 use nation::{Flaw, Nation, PublishedChange, TrueSubject};

@@ -10,6 +10,7 @@ use proof::{Failure, Rejected, Report, Trust, check};
 use record::Timestamp;
 use serde_json::{Value, json};
 
+use super::body;
 use crate::context::Context;
 use crate::error::{CommandError, Exit};
 use crate::output::Output;
@@ -58,7 +59,7 @@ pub fn run(args: &CheckBundleArgs, context: &Context) -> Result<Exit, CommandErr
 }
 
 /// Reads a trust policy.
-pub(super) fn policy_of(file: &Path) -> Result<Policy, CommandError> {
+pub(crate) fn policy_of(file: &Path) -> Result<Policy, CommandError> {
     Policy::parse(&text_of(file)?).map_err(|error| {
         let what = format!("{}: {error}", file.display());
         CommandError::usage(what, "correct the policy; c2sp.org/tlog-policy describes it")
@@ -89,7 +90,7 @@ pub(super) fn text_of(file: &Path) -> Result<String, CommandError> {
     fs::read_to_string(file).map_err(|error| unreadable(file, &error))
 }
 
-pub(super) fn unreadable(file: &Path, error: &std::io::Error) -> CommandError {
+pub(crate) fn unreadable(file: &Path, error: &std::io::Error) -> CommandError {
     CommandError::usage(format!("cannot read {}: {error}", file.display()), "name a file that can be read")
 }
 
@@ -130,6 +131,7 @@ fn entry(entry: &EntryShown) -> Value {
         "record": disclosed.map(|d| d.record.to_hex()),
         "version": disclosed.map(|d| d.version),
         "recorded_at": disclosed.map(|d| time(d.recorded_at)),
+        "body": body::shown(entry),
     })
 }
 
@@ -195,7 +197,8 @@ fn entry_text(entry: &EntryShown) -> String {
         Some(d) => format!("of the hub's own, kind {}", d.kind as u8),
         None => "not disclosed".into(),
     };
-    format!("entry {}: {standing}; {what}", entry.position)
+    let said = body::line(entry).map(|said| format!("\n  {said}")).unwrap_or_default();
+    format!("entry {}: {standing}; {what}{said}", entry.position)
 }
 
 fn refuted(rejected: &Rejected) -> Value {
@@ -214,6 +217,6 @@ fn refuted_text(rejected: &Rejected, output: Output) -> String {
 }
 
 /// A time of the log; its number of microseconds when no calendar has it.
-fn time(at: Timestamp) -> String {
+pub(super) fn time(at: Timestamp) -> String {
     jiff::Timestamp::from_microsecond(at.0).map_or_else(|_| at.0.to_string(), |t| t.to_string())
 }

@@ -1,7 +1,9 @@
 //! `hub audit`: what the hub can prove, and what its log holds.
 
+mod body;
 pub(crate) mod check;
 mod erase;
+mod fields;
 mod ledger;
 mod parquet;
 pub(crate) mod prove;

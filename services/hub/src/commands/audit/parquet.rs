@@ -1,21 +1,24 @@
 //! Replayed entries as a Parquet file: a row per entry, or per access where an entry holds several.
 
-use std::fs::{self, File};
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
+mod parts;
 
-use parquet::basic::{Compression, ZstdLevel};
+use std::fs::File;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
 use parquet::data_type::{ByteArray, ByteArrayType, Int64Type};
 use parquet::errors::ParquetError;
-use parquet::file::properties::WriterProperties;
 use parquet::file::writer::SerializedFileWriter;
-use parquet::schema::parser::parse_message_type;
 use wire::audit::{ReplayedAccess, ReplayedEntry};
 
+use super::state::{Kept, State};
 use crate::error::CommandError;
+use parts::Parts;
 
-/// Rows of a row group: what is in memory.
+/// Rows of a row group, a message more at most: what is in memory.
 const GROUP_ROWS: usize = 10_000;
+/// Longest time that a row waits for its group: what is done again after a break.
+const GROUP_TIME: Duration = Duration::from_secs(30);
 
 /// The columns; times are microseconds since 1970 in UTC. What an entry does not say is null.
 const SCHEMA: &str = "message entries {
@@ -49,53 +52,58 @@ enum Cell {
     Number(Option<i64>),
 }
 
-/// A Parquet file that is being written. It has its name only once it is whole.
+/// A Parquet file that is being written. Row groups are finished one by one in a folder beside it; it has its name, and they are gone,
+/// only once it is whole.
 pub(super) struct Parquet {
-    path: PathBuf,
-    beside: PathBuf,
-    writer: SerializedFileWriter<File>,
+    parts: Parts,
     rows: Vec<Vec<Cell>>,
-}
-
-fn failed(path: &Path, error: &dyn std::fmt::Display) -> CommandError {
-    CommandError::failed(format!("cannot write {}: {error}", path.display()), "name a file that can be written")
+    /// Since when the oldest of them waits.
+    since: Instant,
 }
 
 impl Parquet {
-    pub(super) fn create(path: &Path) -> Result<Self, CommandError> {
-        let mut beside = path.to_owned().into_os_string();
-        beside.push(".part");
-        let beside = PathBuf::from(beside);
-        let schema = Arc::new(parse_message_type(SCHEMA).map_err(|error| failed(path, &error))?);
-        let properties = WriterProperties::builder().set_compression(Compression::ZSTD(ZstdLevel::default())).build();
-        let file = File::create(&beside).map_err(|error| failed(&beside, &error))?;
-        let writer =
-            SerializedFileWriter::new(file, schema, Arc::new(properties)).map_err(|error| failed(path, &error))?;
-        Ok(Self { path: path.to_owned(), beside, writer, rows: Vec::new() })
+    /// Goes on where the state is: behind the row groups that it covers, and behind those of the file, when that was whole before.
+    pub(super) fn open(path: &Path, kept: &Kept) -> Result<Self, CommandError> {
+        Ok(Self { parts: Parts::open(path, kept)?, rows: Vec::new(), since: Instant::now() })
     }
 
-    pub(super) fn write(&mut self, entry: &ReplayedEntry) -> Result<(), CommandError> {
+    pub(super) fn write(&mut self, entry: &ReplayedEntry) {
+        if self.rows.is_empty() {
+            self.since = Instant::now();
+        }
         if entry.accesses.is_empty() {
             self.rows.push(row(entry, None));
         }
         self.rows.extend(entry.accesses.iter().map(|access| row(entry, Some(access))));
-        if self.rows.len() >= GROUP_ROWS { self.group() } else { Ok(()) }
     }
 
-    /// Ends the file, which then has its name.
-    pub(super) fn finish(mut self) -> Result<(), CommandError> {
+    /// Finishes a row group that is full or has waited long; tells whether everything so far is on the disk.
+    pub(super) fn settle(&mut self) -> Result<bool, CommandError> {
+        if self.rows.len() >= GROUP_ROWS || self.since.elapsed() >= GROUP_TIME {
+            self.group()?;
+        }
+        Ok(self.rows.is_empty())
+    }
+
+    /// What a state says of what is on the disk.
+    pub(super) fn kept(&self, resume: String, entries: u64) -> Kept {
+        Kept { resume, entries, bytes: self.parts.whole_bytes, groups: self.parts.groups }
+    }
+
+    /// Makes the file whole, and keeps the state with it.
+    pub(super) fn finish(mut self, resume: String, entries: u64, state: &mut State) -> Result<(), CommandError> {
         self.group()?;
-        let path = self.path.clone();
-        self.writer.close().map_err(|error| failed(&path, &error))?;
-        fs::rename(&self.beside, &self.path).map_err(|error| failed(&self.path, &error))
+        state.keep(self.kept(resume.clone(), entries))?;
+        self.parts.join()?;
+        state.keep(self.kept(resume, entries))?;
+        self.parts.name()
     }
 
     fn group(&mut self) -> Result<(), CommandError> {
-        if self.rows.is_empty() {
-            return Ok(());
+        match std::mem::take(&mut self.rows) {
+            rows if rows.is_empty() => Ok(()),
+            rows => self.parts.push(|writer| write_group(writer, &rows)),
         }
-        let rows = std::mem::take(&mut self.rows);
-        write_group(&mut self.writer, &rows).map_err(|error| failed(&self.path, &error))
     }
 }
 
@@ -180,29 +188,103 @@ mod tests {
 
     use super::*;
 
+    fn entry(position: &str) -> ReplayedEntry {
+        ReplayedEntry { position: position.into(), kind: "upsert".into(), ..Default::default() }
+    }
+
+    fn read(path: &Path) -> Vec<parquet::record::Row> {
+        let read = SerializedFileReader::new(File::open(path).expect("there")).expect("a sound file");
+        read.get_row_iter(None).expect("rows").map(|row| row.expect("a sound row")).collect()
+    }
+
+    fn positions(path: &Path) -> Vec<String> {
+        read(path).iter().map(|row| row.get_string(0).expect("a position").clone()).collect()
+    }
+
     #[test]
     fn entries_are_rows_and_accesses_are_rows_of_their_own() {
         let dir = tempfile::tempdir().expect("a folder");
         let path = dir.path().join("entries.parquet");
-        let mut file = Parquet::create(&path).expect("a new file");
+        let mut state = State::open(None).expect("no state is kept");
+        let mut file = Parquet::open(&path, &Kept::default()).expect("a new file");
         let change = wire::audit::ReplayedChange { record_id: "KS-1".into(), version: 3, ..Default::default() };
-        let entry =
-            |position: &str| ReplayedEntry { position: position.into(), kind: "upsert".into(), ..Default::default() };
-        file.write(&ReplayedEntry { change: Some(change), ..entry("change/0/1") }).expect("written");
+        file.write(&ReplayedEntry { change: Some(change), ..entry("change/0/1") });
         let access = |id: &str| ReplayedAccess {
             access_id: id.into(),
             fields: vec!["a".into(), "b".into()],
             ..Default::default()
         };
-        file.write(&ReplayedEntry { accesses: vec![access("x"), access("y")], ..entry("access/0/2") })
-            .expect("written");
+        file.write(&ReplayedEntry { accesses: vec![access("x"), access("y")], ..entry("access/0/2") });
         assert!(!path.exists(), "it has its name when it is whole");
-        file.finish().expect("closed");
-        let read = SerializedFileReader::new(File::open(&path).expect("there")).expect("a sound file");
-        let rows: Vec<_> = read.get_row_iter(None).expect("rows").map(|row| row.expect("a sound row")).collect();
+        file.finish(String::new(), 2, &mut state).expect("closed");
+        let rows = read(&path);
         assert_eq!(rows.len(), 3);
         assert_eq!((rows[0].get_string(5).ok().map(String::as_str), rows[0].get_long(7).ok()), (Some("KS-1"), Some(3)));
         assert_eq!(rows[2].get_string(16).ok().map(String::as_str), Some("y"));
         assert_eq!(rows[2].get_string(20).ok().map(String::as_str), Some("a,b"));
+        assert_eq!(std::fs::read_dir(dir.path()).expect("a folder").count(), 1, "nothing is left beside it");
+    }
+
+    #[test]
+    fn finished_row_groups_survive_a_break_and_no_row_comes_twice_or_is_lost() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let (path, state) = (dir.path().join("entries.parquet"), dir.path().join("state"));
+        let all: Vec<String> = (0..9).map(|n| format!("change/0/{n}")).collect();
+        // Two groups of two are kept; the fifth row waits, and a sixth is in a group that the state does not know.
+        let mut kept = State::open(Some(&state)).expect("a beginning");
+        let mut file = Parquet::open(&path, &kept.kept).expect("a new file");
+        for (number, position) in all[..4].iter().enumerate() {
+            file.write(&entry(position));
+            if number % 2 == 1 {
+                file.group().expect("writable");
+                kept.keep(file.kept(format!("after {number}"), number as u64 + 1)).expect("writable");
+            }
+        }
+        file.write(&entry(&all[4]));
+        assert!(!file.settle().expect("nothing to do"), "a row waits: the state stays where it is");
+        file.group().expect("writable");
+        file.write(&entry(&all[5]));
+        drop(file);
+
+        let mut kept = State::open(Some(&state)).expect("it was kept");
+        assert_eq!((kept.kept.resume.as_str(), kept.kept.entries, kept.kept.groups), ("after 3", 4, 2));
+        let mut file = Parquet::open(&path, &kept.kept).expect("its groups are there");
+        all[4..7].iter().for_each(|position| file.write(&entry(position)));
+        file.finish("after 6".into(), 7, &mut kept).expect("closed");
+        assert_eq!(positions(&path), all[..7]);
+
+        // The whole file is gone on with as well.
+        let mut kept = State::open(Some(&state)).expect("it was kept");
+        let file = Parquet::open(&path, &kept.kept).expect("the file is the state's");
+        file.finish("after 6".into(), 7, &mut kept).expect("nothing new");
+        assert_eq!(positions(&path), all[..7]);
+        let mut file = Parquet::open(&path, &kept.kept).expect("the file is the state's");
+        all[7..].iter().for_each(|position| file.write(&entry(position)));
+        file.finish("after 8".into(), 9, &mut kept).expect("closed");
+        assert_eq!(positions(&path), all);
+
+        std::fs::write(&path, b"another file").expect("writable");
+        assert!(Parquet::open(&path, &kept.kept).is_err(), "the state is of another file");
+    }
+
+    #[test]
+    fn a_break_at_the_very_end_leaves_a_whole_file() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let (path, state) = (dir.path().join("entries.parquet"), dir.path().join("state"));
+        let mut kept = State::open(Some(&state)).expect("a beginning");
+        let mut file = Parquet::open(&path, &kept.kept).expect("a new file");
+        file.write(&entry("change/0/0"));
+        file.group().expect("writable");
+        file.parts.join().expect("writable");
+        kept.keep(file.kept("the end".into(), 1)).expect("writable");
+        drop(file);
+        assert!(!path.exists());
+        let file = Parquet::open(&path, &kept.kept).expect("it has everything");
+        assert_eq!(positions(&path), ["change/0/0"]);
+        file.finish("the end".into(), 1, &mut kept).expect("nothing new");
+        assert_eq!(positions(&path), ["change/0/0"]);
+
+        let gone = Kept { groups: 3, ..Kept::default() };
+        assert!(Parquet::open(&path, &gone).is_err(), "row groups that the state covers are missing");
     }
 }

@@ -16,9 +16,10 @@ use crate::answers::from_json;
 use crate::connection::ConnectionArgs;
 use crate::context::Context;
 use crate::error::{CommandError, Exit};
+use crate::receipts;
 
 /// Responses that an access entry holds the hash of.
-const RESPONSES: [&str; 6] = [
+pub(super) const RESPONSES: [&str; 6] = [
     "hub.query.v1.GetSubjectResponse",
     "hub.query.v1.CheckProcedureResponse",
     "hub.query.v1.SearchResponse",
@@ -31,7 +32,7 @@ const RESPONSES: [&str; 6] = [
 #[derive(Debug, Clone, Args)]
 #[command(
     group(clap::ArgGroup::new("what").required(true).multiple(true)),
-    after_help = "Examples:\n  hub audit prove --record civil/KS-1/2015 --case A-7 -o record.proof\n  hub get person ... --json > answer.json && hub audit prove --response answer.json --case A-7 -o answer.proof\n  hub audit prove --position change/0/17 --case A-7 --since last.checkpoint -o entry.proof\n  hub audit trust > policy && hub audit check answer.proof --trust policy\n\nA bundle discloses entries as they stand in the log, records included; a receipt's does not. What was shown is written down\nas an access. It waits up to ten seconds for a checkpoint that covers what is to be proven."
+    after_help = "Examples:\n  hub audit prove --record civil/KS-1/2015 --case A-7 -o record.proof\n  hub get person ... --json > answer.json && hub audit prove --response answer.json --case A-7 -o answer.proof\n  hub audit prove --record civil/KS-1/2015 --reveal --case A-7 -o record.proof\n  hub audit prove --position change/0/17 --case A-7 --since last.checkpoint -o entry.proof\n  hub audit trust > policy && hub audit check answer.proof --trust policy\n\nA bundle discloses entries as they stand in the log: encrypted bodies stay closed. With --reveal it opens them: whoever has\nthe bundle reads these entries' records, and no others. A receipt's bundle discloses nothing. What was shown is written down as\nan access. It waits up to ten seconds for a checkpoint that covers what is to be proven."
 )]
 pub struct ProveArgs {
     /// A record: all its entries, or one with --record-version
@@ -52,9 +53,12 @@ pub struct ProveArgs {
     /// The answer as it was received: the JSON of 'hub get --json' and the like, or the serialised response; names its access entry itself
     #[arg(long, value_name = "FILE", group = "what", conflicts_with = "receipt")]
     pub response: Option<PathBuf>,
-    /// A receipt, as docs/proofs.md encodes it: becomes a proof that its entry is in the log
+    /// A receipt, as 'hub publish --receipts' keeps it or docs/proofs.md encodes it: becomes a proof that its entry is in the log
     #[arg(long, value_name = "FILE", group = "what")]
     pub receipt: Option<PathBuf>,
+    /// Open the encrypted bodies of the entries: the bundle shows what they say to whoever holds it
+    #[arg(long, conflicts_with = "receipt")]
+    pub reveal: bool,
     /// A checkpoint from before: the bundle shows that the log continues it
     #[arg(long, value_name = "CHECKPOINT")]
     pub since: Option<PathBuf>,
@@ -95,6 +99,7 @@ pub async fn run(args: &ProveArgs, context: &Context) -> Result<Exit, CommandErr
         what: Some(what(args)?),
         since: args.since.as_deref().map(text_of).transpose()?.unwrap_or_default(),
         case_number: args.case_number.clone(),
+        reveal: args.reveal,
     };
     let channel = args.connection.connect(context, "auditor/main").await?;
     let bundle = bundle(channel, request).await?;
@@ -102,10 +107,15 @@ pub async fn run(args: &ProveArgs, context: &Context) -> Result<Exit, CommandErr
         return crate::output::print(&bundle).map(|()| Exit::Ok);
     };
     write(file, &bundle)?;
-    let entries = bundle.split(|byte| *byte == b'\n').filter(|line| line.starts_with(b"{\"type\":\"entry\"")).count();
+    let count = |kind: &str| {
+        let begin = format!("{{\"type\":\"{kind}\"");
+        bundle.split(|byte| *byte == b'\n').filter(|line| line.starts_with(begin.as_bytes())).count()
+    };
+    let (entries, bodies) = (count("entry"), count("body"));
     let (name, bytes) = (file.display().to_string(), bundle.len());
-    context.output.show(&json!({ "file": name, "bytes": bytes, "entries": entries }), || {
-        format!("{name}: {entries} entries, {bytes} bytes; 'hub audit check {name} --trust POLICY' verifies it")
+    context.output.show(&json!({ "file": name, "bytes": bytes, "entries": entries, "bodies": bodies }), || {
+        let opened = if args.reveal { format!(", {bodies} of their bodies opened") } else { String::new() };
+        format!("{name}: {entries} entries{opened}, {bytes} bytes; 'hub audit check {name} --trust POLICY' verifies it")
     })?;
     Ok(Exit::Ok)
 }
@@ -129,7 +139,7 @@ fn what(args: &ProveArgs) -> Result<What, CommandError> {
         return Ok(What::Position(position.clone()));
     }
     if let Some(receipt) = &args.receipt {
-        return Ok(What::Receipt(fs::read(receipt).map_err(|error| unreadable(receipt, &error))?));
+        return Ok(What::Receipt(receipt_of(receipt)?));
     }
     let mut answer = match &args.response {
         Some(file) => answer_of(file)?,
@@ -147,6 +157,19 @@ fn what(args: &ProveArgs) -> Result<What, CommandError> {
             "name it with --answer, as 'hub accesses' shows it",
         )),
         false => Ok(What::Answer(answer)),
+    }
+}
+
+/// The receipt of a file that holds one; what cannot be read as one is for the hub to refuse.
+fn receipt_of(file: &Path) -> Result<Vec<u8>, CommandError> {
+    let bytes = fs::read(file).map_err(|error| unreadable(file, &error))?;
+    match receipts::read(&bytes).as_deref() {
+        Ok([one]) => Ok(one.receipt.encode()),
+        Ok(several) => Err(CommandError::usage(
+            format!("{} holds {} receipts", file.display(), several.len()),
+            "name a file with one of them: a line of it will do",
+        )),
+        Err(_) => Ok(bytes),
     }
 }
 

@@ -48,7 +48,7 @@ impl StreamName {
 /// Arguments of `hub audit replay`.
 #[derive(Debug, Clone, Args)]
 #[command(
-    after_help = "Examples:\n  hub audit replay --record civil/KS-1/2015 --case A-7\n  hub audit replay --caller spiffe://hub.test/portal/national --stream access --from 2026-11-01T00:00:00Z --case A-7\n  hub audit replay --register land --commune 00004 --json --case A-7 -o land.ndjson --state land.state\n  hub audit replay --register land --records --case A-7 --parquet land.parquet\n\nEverything that is given must hold. What was asked for is written down as an access. With --state, a replay that was broken off\ngoes on where its output ends; the output file is cut to what the state covers first.\nAt the end it is said what was read, and what the filter can and cannot prove about completeness."
+    after_help = "Examples:\n  hub audit replay --record civil/KS-1/2015 --case A-7\n  hub audit replay --caller spiffe://hub.test/portal/national --stream access --from 2026-11-01T00:00:00Z --case A-7\n  hub audit replay --register land --commune 00004 --json --case A-7 -o land.ndjson --state land.state\n  hub audit replay --register land --records --case A-7 --parquet land.parquet --state land.state\n\nEverything that is given must hold. What was asked for is written down as an access. With --state, a replay that was broken off\ngoes on where its output ends; the output file is cut to what the state covers first. A Parquet file goes on behind its last\nfinished row group, which is kept in FILE.part until the file is whole.\nAt the end it is said what was read, and what the filter can and cannot prove about completeness."
 )]
 pub struct ReplayArgs {
     /// Streams to read; may be repeated; all when absent
@@ -94,7 +94,7 @@ pub struct ReplayArgs {
     #[arg(short, long, value_name = "FILE")]
     pub output: Option<PathBuf>,
     /// Write the entries to this file as Parquet: a row per entry, or per access
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["output", "state", "bytes"])]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["output", "bytes"])]
     pub parquet: Option<PathBuf>,
     /// Remember in this file how far the output is, and go on from there
     #[arg(long, value_name = "FILE")]
@@ -182,33 +182,43 @@ pub async fn run(args: &ReplayArgs, context: &Context) -> Result<Exit, CommandEr
     let mut client = AuditServiceClient::new(channel).max_decoding_message_size(MESSAGE_BYTES_MAX);
     let mut answers = client.replay(request).await?.into_inner();
     let mut sink = Sink::open(args, &state)?;
-    let mut columns = args.parquet.as_deref().map(Parquet::create).transpose()?;
+    let mut columns = args.parquet.as_deref().map(|path| Parquet::open(path, &state.kept)).transpose()?;
     let to_terminal = args.output.is_none() && columns.is_none();
     let progress = Progress::new("replay", "entries", None, output.is_json() || to_terminal);
     if to_terminal && !output.is_json() && state.kept.entries == 0 {
         sink.write(HEADING.as_bytes())?;
     }
-    let (mut entries, mut summary) = (state.kept.entries, None);
+    let (mut entries, mut resume, mut summary) = (state.kept.entries, state.kept.resume.clone(), None);
     while let Some(answer) = answers.message().await? {
         progress.total(answer.total);
         progress.set(answer.read);
         let mut text = String::new();
         for entry in &answer.entries {
             if let Some(columns) = &mut columns {
-                columns.write(entry)?;
+                columns.write(entry);
                 continue;
             }
             text.push_str(&if output.is_json() { format!("{}\n", as_line(entry)) } else { line(entry, args.records) });
         }
         entries += answer.entries.len() as u64;
-        sink.write(text.as_bytes())?;
-        sink.flush()?;
-        state.keep(Kept { resume: answer.resume, entries, bytes: sink.bytes })?;
+        resume = answer.resume;
+        match &mut columns {
+            Some(columns) => {
+                if columns.settle()? {
+                    state.keep(columns.kept(resume.clone(), entries))?;
+                }
+            }
+            None => {
+                sink.write(text.as_bytes())?;
+                sink.flush()?;
+                state.keep(Kept { resume: resume.clone(), entries, bytes: sink.bytes, groups: 0 })?;
+            }
+        }
         summary = answer.summary.or(summary);
     }
     progress.finish();
     if let Some(columns) = columns.filter(|_| summary.is_some()) {
-        columns.finish()?;
+        columns.finish(resume, entries, &mut state)?;
     }
     let summary =
         summary.ok_or_else(|| CommandError::failed("the hub ended the replay before its end", "go on with --state"))?;

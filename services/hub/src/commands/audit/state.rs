@@ -25,6 +25,9 @@ pub(super) struct Kept {
     pub(super) entries: u64,
     /// Bytes of the output file that belong to them.
     pub(super) bytes: u64,
+    /// Row groups of a Parquet file that are finished beside it.
+    #[serde(default)]
+    pub(super) groups: u64,
 }
 
 impl State {
@@ -61,9 +64,11 @@ mod tests {
     fn a_state_that_was_kept_is_found_again_and_another_file_is_refused() {
         let dir = tempfile::tempdir().expect("a temporary folder");
         let path = dir.path().join("state");
-        let kept = Kept { resume: "abc".into(), entries: 7, bytes: 900 };
+        let kept = Kept { resume: "abc".into(), entries: 7, bytes: 900, groups: 2 };
         State::open(Some(&path)).expect("a beginning").keep(kept.clone()).expect("writable");
         assert_eq!(State::open(Some(&path)).expect("it was kept").kept, kept);
+        fs::write(&path, br#"{"resume":"abc","entries":7,"bytes":900}"#).expect("writable");
+        assert_eq!(State::open(Some(&path)).expect("an earlier version's").kept, Kept { groups: 0, ..kept });
         fs::write(&path, b"{}").expect("writable");
         assert!(State::open(Some(&path)).is_err());
     }

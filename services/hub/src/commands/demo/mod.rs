@@ -5,7 +5,7 @@ mod publish;
 mod report;
 mod show;
 #[cfg(feature = "kafka")]
-mod topics;
+pub(crate) mod topics;
 mod truth;
 
 use std::path::{Path, PathBuf};
@@ -14,7 +14,6 @@ use std::time::{Duration, Instant};
 use clap::Args;
 use identity::{CertPaths, ClientTls};
 use nation::{Nation, REGISTERS};
-use projection::units::{Unit, UnitList};
 use tonic::transport::{Channel, Endpoint};
 use wire::admin::admin_service_client::AdminServiceClient;
 use wire::admin::{RegisterContractRequest, Verification, VerifyViewsRequest};
@@ -27,6 +26,7 @@ use crate::listening::telemetry_config;
 use crate::progress::Progress;
 use crate::server::{self, Server};
 use crate::signals::Signals;
+use crate::synthetic::unit_lists;
 
 use report::Report;
 
@@ -245,22 +245,6 @@ async fn demonstrate(demo: &Demo, nation: &Nation, keep: Option<&Path>) -> Resul
         verification,
         proof,
     })
-}
-
-fn unit_lists(nation: &Nation) -> Vec<UnitList> {
-    let unit = |u: &nation::Unit| Unit {
-        code: u.code.to_string(),
-        name: u.name.to_string(),
-        province: u.province.to_string(),
-    };
-    let list = |l: nation::UnitListCsv| UnitList {
-        units: l.units.iter().map(unit).collect(),
-        map: l.map.iter().map(|(old, new)| (old.to_string(), new.to_string())).collect(),
-        version: l.version.into(),
-        valid_from: l.valid_from.into(),
-        previous: l.previous.into(),
-    };
-    nation.unit_lists().into_iter().map(list).collect()
 }
 
 fn next_steps(demo: &Demo, report: Option<&Report>) -> String {

@@ -37,8 +37,11 @@ pub(super) async fn prove(
     let response = answer.encode_to_vec();
     let what = ProvenAnswer { position: basis.access_position, access_id: basis.access_id, response };
     let channel = demo.connect("auditor/main").await?;
-    let request =
-        ProveRequest { what: Some(What::Answer(what)), since: String::new(), case_number: "DEMO-PROOF".to_owned() };
+    let request = ProveRequest {
+        what: Some(What::Answer(what)),
+        case_number: "DEMO-PROOF".to_owned(),
+        ..ProveRequest::default()
+    };
     let bundle = prove::bundle(channel.clone(), request).await?;
     let trust = AuditServiceClient::new(channel).get_ledger(GetLedgerRequest {}).await?.into_inner().trust;
     let kept = keep.map(|file| keep_at(file, &bundle, &trust)).transpose()?;

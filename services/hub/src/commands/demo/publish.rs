@@ -8,11 +8,12 @@ use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use wire::ingest::ingest_service_client::IngestServiceClient;
 use wire::ingest::outcome::Outcome;
-use wire::ingest::{Batch, BatchResult, Change, DeclareExpectedRequest, Operation, PublishRequest};
+use wire::ingest::{Batch, BatchResult, DeclareExpectedRequest, PublishRequest};
 
 use super::Demo;
 use crate::error::CommandError;
 use crate::progress::Progress;
+use crate::synthetic::wire_change;
 
 const BATCH_CHANGES: usize = 500;
 const DAY_MICROS: i64 = 86_400_000_000;
@@ -114,8 +115,8 @@ async fn register_stream(
         for sequence in 0.. {
             let batch = day_batch(&mut changes);
             let Some(last) = batch.last() else { break };
-            let published_at = Some(time(last.published_at));
-            let changes = batch.into_iter().map(change).collect();
+            let published_at = Some(wire::timestamp(last.published_at));
+            let changes = batch.into_iter().map(wire_change).collect();
             let batch = Batch { sequence, register: register.to_owned(), published_at, changes, register_epoch: 0 };
             if sender.send(PublishRequest { batch: Some(batch) }).await.is_err() {
                 // The hub ended the stream: the reader below has the reason.
@@ -149,32 +150,4 @@ fn day_batch(changes: &mut Peekable<impl Iterator<Item = PublishedChange>>) -> V
         batch.push(change);
     }
     batch
-}
-
-fn change(change: PublishedChange) -> Change {
-    let operation = match change.operation {
-        nation::Operation::Upsert => Operation::Upsert,
-        nation::Operation::Retract => Operation::Retract,
-    };
-    Change {
-        record_id: change.record_id,
-        version: change.version,
-        operation: operation.into(),
-        record_type: change.record_type.to_owned(),
-        effective_at: Some(time(change.effective_at)),
-        registered_at: Some(time(change.registered_at)),
-        replaces: change.replaces,
-        agency: change.agency,
-        legal_basis: change.legal_basis.to_owned(),
-        reason: change.reason.to_owned(),
-        payload: change.payload.into(),
-        traceparent: String::new(),
-    }
-}
-
-fn time(micros: i64) -> prost_types::Timestamp {
-    prost_types::Timestamp {
-        seconds: micros.div_euclid(1_000_000),
-        nanos: (micros.rem_euclid(1_000_000) * 1_000) as i32,
-    }
 }

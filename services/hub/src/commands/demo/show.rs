@@ -72,7 +72,7 @@ pub(super) async fn show(demo: &Demo, nation: &Nation) -> Result<Shown, CommandE
         };
         shown.procedure = Some(portal.check_procedure(request).await?.into_inner());
     }
-    let request = GetQualityRequest { register: String::new(), by: "register".to_owned() };
+    let request = GetQualityRequest { register: String::new(), by: "register".to_owned(), trend_hours: 0 };
     shown.quality = operator.get_quality(request).await?.into_inner();
     shown.accesses = accesses(demo)?;
     Ok(shown)

@@ -1,4 +1,4 @@
-//! The demo's topics, where its log is on Kafka.
+//! Topics of a hub that lives for one command, where its log is on Kafka.
 
 use event_log::KafkaOptions;
 
@@ -6,14 +6,14 @@ use crate::config::Config;
 use crate::error::CommandError;
 use crate::kafka_log;
 
-/// Topics that are deleted when the demo ends, unless it is kept.
-pub(super) struct Topics(Option<KafkaOptions>);
+/// Topics that are deleted when the command ends, unless they are kept.
+pub(crate) struct Topics(Option<KafkaOptions>);
 
-/// Sets the configuration to topics of the demo's own, on as many brokers as there are, up to three.
+/// Sets the configuration to topics of this process's own, on as many brokers as there are, up to three.
 ///
 /// # Errors
 /// The brokers do not answer.
-pub(super) fn configure(config: &mut Config, brokers: &str) -> Result<(), CommandError> {
+pub(crate) fn configure(config: &mut Config, brokers: &str) -> Result<(), CommandError> {
     config.log.kind = "kafka".to_owned();
     brokers.clone_into(&mut config.log_kafka.bootstrap);
     let begun = (ingest::system_clock())().0;
@@ -29,7 +29,7 @@ pub(super) fn configure(config: &mut Config, brokers: &str) -> Result<(), Comman
 ///
 /// # Errors
 /// The brokers refuse them.
-pub(super) fn make(config: &Config, keep: bool) -> Result<Topics, CommandError> {
+pub(crate) fn make(config: &Config, keep: bool) -> Result<Topics, CommandError> {
     if config.log.kind != "kafka" {
         return Ok(Topics(None));
     }

@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand};
 use wire::admin::admin_service_client::AdminServiceClient;
 use wire::admin::{
-    LearnModelRequest, LearnedModel, LinkageModel, ListModelsRequest, PrepareViewsRequest, ProposeModelRequest,
-    SwitchModelRequest, SwitchModelResponse,
+    CompareViewsRequest, LearnModelRequest, LearnedModel, LinkageModel, ListModelsRequest, PrepareViewsRequest,
+    ProposeModelRequest, SwitchModelRequest, SwitchModelResponse,
 };
 
 use crate::answers::as_json;
@@ -149,7 +149,7 @@ pub async fn run(args: &EpochArgs, context: &Context) -> Result<Exit, CommandErr
             let request =
                 PrepareViewsRequest { model_epoch: args.epoch, share: args.share, ..PrepareViewsRequest::default() };
             views::prepare(channel.clone(), request, context).await?;
-            return views::diff(channel, args.samples, context).await;
+            return views::diff(channel, CompareViewsRequest { samples: args.samples, previous: false }, context).await;
         }
         EpochCommand::Switch(args) => {
             let channel = args.connection.connect(context, DEFAULT_CALLER).await?;
