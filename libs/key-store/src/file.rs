@@ -1,8 +1,8 @@
 //! Files that hold secrets: read with their permissions checked, replaced as a whole, overwritten when they are done with.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Read as _, Seek as _, Write as _};
-use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::Path;
 
 use zeroize::Zeroizing;
@@ -11,6 +11,27 @@ use crate::error::Error;
 
 pub(crate) fn io(verb: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Error {
     move |source| Error::Io { verb, path: path.to_owned(), source }
+}
+
+/// Makes a folder that only its owner can look into, with those above it that are missing, so that a power loss takes none of them
+/// from what is written into it later.
+///
+/// # Errors
+/// A folder cannot be made, or the one that names it cannot be synced.
+pub fn make_private_dir(dir: &Path) -> io::Result<()> {
+    let missing: Vec<&Path> = dir.ancestors().take_while(|above| !above.exists() && is_named(above)).collect();
+    DirBuilder::new().recursive(true).mode(0o700).create(dir)?;
+    missing.into_iter().try_for_each(sync_name)
+}
+
+fn is_named(path: &Path) -> bool {
+    !path.as_os_str().is_empty()
+}
+
+/// Syncs the folder that names `path`.
+pub(crate) fn sync_name(path: &Path) -> io::Result<()> {
+    let above = path.parent().filter(|above| is_named(above)).unwrap_or(Path::new("."));
+    File::open(above)?.sync_all()
 }
 
 /// The whole file; `None` when it is not there.
@@ -62,12 +83,7 @@ pub(crate) fn write_new(path: &Path, bytes: &[u8]) -> Result<(), Error> {
 /// Gives a written file its name.
 pub(crate) fn put_in_place(written: &Path, path: &Path) -> Result<(), Error> {
     fs::rename(written, path).map_err(io("write", path))?;
-    sync_folder(path)
-}
-
-fn sync_folder(path: &Path) -> Result<(), Error> {
-    let folder = path.parent().expect("a key file lies in a folder");
-    File::open(folder).and_then(|folder| folder.sync_all()).map_err(io("sync", folder))
+    sync_name(path).map_err(io("sync the folder of", path))
 }
 
 /// Overwrites a file and removes it.
@@ -78,7 +94,7 @@ pub(crate) fn shred(path: &Path) -> Result<(), Error> {
         Err(error) => return Err(io("overwrite", path)(error)),
     }
     fs::remove_file(path).map_err(io("remove", path))?;
-    sync_folder(path)
+    sync_name(path).map_err(io("sync the folder of", path))
 }
 
 fn overwrite(mut file: File) -> io::Result<()> {

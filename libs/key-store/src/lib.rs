@@ -6,8 +6,8 @@
 //! then it holds too much, never too little.
 //!
 //! Invariants:
-//! - The file is replaced as a whole: written beside its place, synced, moved, folder synced. A crash leaves the old or the
-//!   new one. What it held before is overwritten afterwards as far as the file system allows, which on flash memory, on
+//! - The file is replaced as a whole: written beside its place, synced, moved, folder synced. A crash or a power loss leaves the
+//!   old or the new one, and the folder's own name is synced before anybody can rely on what lies in it. What it held before is overwritten afterwards as far as the file system allows, which on flash memory, on
 //!   copying file systems and in snapshots it does not: there, [`KeyStore::rotate`] is what makes old copies worthless.
 //! - A key is destroyed in the file before it is in memory: [`KeyStore::destroy`] returns when it can come back from nowhere
 //!   but a copy.
@@ -25,6 +25,7 @@ mod store;
 mod wrapping;
 
 pub use error::Error;
+pub use file::make_private_dir;
 pub use format::RingId;
 pub use pkcs11::Token;
 pub use store::{KeyStore, Status};

@@ -1,7 +1,5 @@
 //! The open keys of a log.
 
-use std::fs;
-use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 
 use record::{KeyTree, Keyring, Pseudonym};
@@ -84,8 +82,7 @@ impl KeyStore {
         if Self::exists(dir)? {
             return Err(Error::Exists(dir.join(TREE)));
         }
-        let make = fs::DirBuilder::new().recursive(true).mode(0o700).create(dir);
-        make.map_err(file::io("create", dir))?;
+        make_dir(dir)?;
         let id = wrapping.create()?;
         let head = Head { wrapping_kind: wrapping.kind(), log, ring: RingId(ring), wrapping: id, generation: 0 };
         let ring = Keyring::new(ring, tree.clone());
@@ -203,8 +200,7 @@ impl KeyStore {
         }
         let status = Self::inspect(from, wrapping)?;
         let bytes = file::read(from)?.ok_or_else(|| Error::Missing(from.to_owned()))?;
-        let make = fs::DirBuilder::new().recursive(true).mode(0o700).create(dir);
-        make.map_err(file::io("create", dir))?;
+        make_dir(dir)?;
         file::replace(&dir.join(TREE), &bytes)?;
         Ok(status)
     }
@@ -238,6 +234,12 @@ impl KeyStore {
         (self.head, self.bytes) = (head, bytes.len() as u64);
         Ok(())
     }
+}
+
+/// The folder of a key file. Its name is synced also where it was there: a start that a crash cut short may have made it, and a log
+/// that names keys must not outlive them.
+fn make_dir(dir: &Path) -> Result<(), Error> {
+    file::make_private_dir(dir).and_then(|()| file::sync_name(dir)).map_err(file::io("create", dir))
 }
 
 fn check(bytes: &[u8], wrapping: &WrappingKey, path: &Path) -> Result<Status, Error> {

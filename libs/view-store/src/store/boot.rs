@@ -36,9 +36,12 @@ impl BootMark {
         let path = dir.join(MARK);
         let write = || {
             fs::create_dir_all(dir)?;
-            let mut file = File::create(&path)?;
+            // Beside its place first: one that a full disk left empty would be taken for one of another start.
+            let beside = path.with_extension("new");
+            let mut file = File::create(&beside)?;
             file.write_all(&boot().unwrap_or_default())?;
-            file.sync_all()
+            file.sync_all()?;
+            fs::rename(&beside, &path)
         };
         write().map_err(|source| Error::io(&path, source))?;
         sync_directory(dir)?;

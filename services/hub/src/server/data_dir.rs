@@ -7,7 +7,7 @@
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Read as _, Seek as _, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -310,7 +310,7 @@ fn refused(error: &event_log::OpenError) -> CommandError {
 }
 
 fn private_dir(dir: &Path) -> Result<(), CommandError> {
-    fs::DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(|error| cannot("create", dir, &error))
+    key_store::make_private_dir(dir).map_err(|error| cannot("create", dir, &error))
 }
 
 pub(super) fn secret(path: &Path, begun: bool) -> Result<[u8; SECRET_BYTES], CommandError> {

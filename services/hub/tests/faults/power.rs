@@ -16,7 +16,7 @@ use crate::hub::{self, CONFIG, Hub};
 use crate::kept::{self, Answer, Told};
 use crate::load::{Published, REGISTERS, accepted, publish_again, stock};
 use crate::rounds::{Chance, Rounds, figure};
-use crate::trace::{self, Op};
+use crate::trace::{self, Op, What};
 
 /// Changes of each register in one recording.
 const CHANGES: usize = 600;
@@ -60,9 +60,7 @@ fn traced(dir: &Path) -> Hub {
 }
 
 async fn record(store: &str, chance: &mut Chance) -> Recorded {
-    let dir = tempfile::tempdir().expect("a temporary directory");
-    std::fs::write(dir.path().join("hub.toml"), config(store)).expect("writable");
-    let hub = traced(dir.path());
+    let (hub, dir) = begin(store);
     let mut tasks = Vec::new();
     let mut persons = Vec::new();
     for register in REGISTERS {
@@ -93,6 +91,16 @@ async fn record(store: &str, chance: &mut Chance) -> Recorded {
         published.extend(task.await.expect("no panic"));
     }
     hub.folded();
+    end(hub, dir, published, answers)
+}
+
+fn begin(store: &str) -> (Hub, tempfile::TempDir) {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    std::fs::write(dir.path().join("hub.toml"), config(store)).expect("writable");
+    (traced(dir.path()), dir)
+}
+
+fn end(hub: Hub, dir: tempfile::TempDir, published: Vec<(i64, Published)>, answers: Vec<(i64, Answer)>) -> Recorded {
     stop_traced(hub, dir.path());
     let root = std::fs::canonicalize(dir.path().join("d")).expect("a data directory");
     let ops = trace::read(&dir.path().join("trace/t"), &root);
@@ -145,12 +153,8 @@ struct Found {
     acknowledged: u64,
 }
 
-async fn lose_power(recorded: &Recorded, store: &str, chance: &mut Chance, found: &mut Found) {
-    let names = *chance.pick(&[Names::Journaled, Names::Strict]);
-    // Now and then in the middle of the first start.
-    let from = if chance.one_in(6) { 0 } else { recorded.ops.len() as u64 / 4 };
-    let at = from + chance.below(recorded.ops.len() as u64 - from);
-    let moment = recorded.ops[usize::try_from(at).expect("an index")].from;
+/// What a power loss at `moment` leaves, with what a hub needs to be started on it.
+fn left_by(recorded: &Recorded, store: &str, moment: i64, names: Names, chance: &mut Chance) -> tempfile::TempDir {
     let root = std::fs::canonicalize(recorded.dir.path().join("d")).expect("a data directory");
     let mut disk = Disk::new(names);
     recorded.ops.iter().take_while(|op| op.from < moment).for_each(|op| disk.apply(op, moment));
@@ -168,6 +172,16 @@ async fn lose_power(recorded: &Recorded, store: &str, chance: &mut Chance, found
         }
     }
     started_again(&dir.path().join("d"));
+    dir
+}
+
+async fn lose_power(recorded: &Recorded, store: &str, chance: &mut Chance, found: &mut Found) {
+    let names = *chance.pick(&[Names::Journaled, Names::Strict]);
+    // Now and then in the middle of the first start.
+    let from = if chance.one_in(6) { 0 } else { recorded.ops.len() as u64 / 4 };
+    let at = from + chance.below(recorded.ops.len() as u64 - from);
+    let moment = recorded.ops[usize::try_from(at).expect("an index")].from;
+    let dir = left_by(recorded, store, moment, names, chance);
 
     let what = format!("{store}, names {names:?}, at operation {at} of {}", recorded.ops.len());
     let before: Vec<&Published> =
@@ -230,4 +244,21 @@ async fn a_power_loss_takes_nothing_acknowledged_and_views_on_fjall_come_back() 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_power_loss_takes_nothing_acknowledged_and_views_on_sled_come_back() {
     lose_power_again_and_again("sled").await;
+}
+
+/// Whatever of its first start a hub is robbed of, the next one begins anew or goes on: neither the log nor what it cannot be read without
+/// reaches the disk alone.
+#[test]
+fn a_power_loss_in_the_first_start_leaves_what_the_next_start_goes_on_with() {
+    for mut chance in Rounds::new("first start", 1) {
+        let (hub, dir) = begin("fjall");
+        let recorded = end(hub, dir, Vec::new(), Vec::new());
+        let flushes = recorded.ops.iter().filter(|op| matches!(op.what, What::Sync { .. } | What::SyncAll));
+        for (number, flushed) in flushes.enumerate() {
+            let dir = left_by(&recorded, "fjall", flushed.to + 1, Names::Strict, &mut chance);
+            let hub = Hub::try_start_in(dir.path(), &[]);
+            let hub = hub.unwrap_or_else(|(_, log)| panic!("after flush {number}, {:?}: {log}", flushed.what));
+            assert_eq!(hub.stop().code(), Some(0), "after flush {number}");
+        }
+    }
 }
