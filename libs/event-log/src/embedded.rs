@@ -81,6 +81,15 @@ impl Embedded {
         Self::start(dir, lock, manifest, &options.tuning)
     }
 
+    /// Whether [`Embedded::create`] would refuse the folder: it holds a log, or something else. What an interrupted creation left is
+    /// neither, since nothing was written to it.
+    ///
+    /// # Errors
+    /// [`OpenError::Io`].
+    pub fn is_begun(dir: &Path) -> Result<bool, OpenError> {
+        manifest::is_begun(dir).map_err(|error| OpenError::io(dir, error))
+    }
+
     /// Opens a log as it was created, tuned by default.
     ///
     /// # Errors

@@ -92,9 +92,7 @@ impl Manifest {
 pub(crate) fn begin_creation(dir: &Path) -> Result<Lock, OpenError> {
     let io = |e| OpenError::io(dir, e);
     std::fs::create_dir_all(dir).map_err(io)?;
-    let names = names(dir).map_err(io)?;
-    let interrupted = names.iter().any(|n| n == CREATING) && !names.iter().any(|n| n == NAME);
-    if !interrupted && names.iter().any(|n| n != LOCK) {
+    if is_begun(dir).map_err(io)? {
         return Err(OpenError::NotEmpty { dir: dir.to_owned() });
     }
     let lock = Lock::take(dir)?;
@@ -111,6 +109,16 @@ pub(crate) fn begin_creation(dir: &Path) -> Result<Lock, OpenError> {
         sync_dir(parent).map_err(|e| OpenError::io(parent, e))?;
     }
     Ok(lock)
+}
+
+/// Whether a folder holds a log, or anything else that is not what an interrupted creation left.
+pub(crate) fn is_begun(dir: &Path) -> io::Result<bool> {
+    let names = match names(dir) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+        names => names?,
+    };
+    let interrupted = names.iter().any(|n| n == CREATING) && !names.iter().any(|n| n == NAME);
+    Ok(!interrupted && names.iter().any(|n| n != LOCK))
 }
 
 fn names(dir: &Path) -> io::Result<Vec<std::ffi::OsString>> {

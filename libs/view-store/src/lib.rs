@@ -32,6 +32,7 @@
 //! dense files or postings from query threads, more than one writer, and repair: a refused store is discarded and
 //! rebuilt. [`inspect`] reads the files of a store that nobody has open, and changes nothing.
 
+mod absence;
 mod batch;
 mod block;
 mod checkpoint;

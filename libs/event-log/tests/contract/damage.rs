@@ -374,8 +374,19 @@ async fn an_interrupted_creation_can_be_repeated() {
     fs::write(dir.path().join("CREATING"), "").expect("written");
     fs::remove_file(dir.path().join("LOG")).expect("removed");
     assert!(matches!(open(dir.path()), Err(OpenError::NotALog { .. })));
+    assert!(!Embedded::is_begun(dir.path()).expect("readable"));
     let log = create(dir.path());
+    assert!(Embedded::is_begun(dir.path()).expect("readable"));
     log.append(vec![entry(Stream::Control, 0, "first")]).await.expect("appended");
+}
+
+#[test]
+fn a_log_without_its_manifest_is_still_begun() {
+    let dir = tempfile::tempdir().expect("a folder");
+    assert!(!Embedded::is_begun(&dir.path().join("absent")).expect("readable"));
+    drop(create(dir.path()));
+    fs::remove_file(dir.path().join("LOG")).expect("removed");
+    assert!(Embedded::is_begun(dir.path()).expect("readable"), "its segments may hold what was acknowledged");
 }
 
 #[tokio::test]

@@ -10,6 +10,7 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use crate::absence::Absence;
 use crate::batch::{Batch, Durability};
 use crate::checkpoint;
 use crate::copy::Outgoing;
@@ -42,7 +43,7 @@ pub struct Options {
     pub store: StoreKind,
     /// Memory of the key-value store, in bytes: cached blocks and unflushed writes. At least 16 MiB count.
     pub cache_bytes: u64,
-    /// Memory for rows that the fold reads again, in bytes.
+    /// Memory for rows that the fold reads again, in bytes; a quarter of it for telling which are not there.
     pub row_cache_bytes: u64,
     /// Memory for cached blocks of the dense files, in bytes.
     pub dense_cache_bytes: u64,
@@ -94,6 +95,7 @@ pub struct ViewStore {
     manifest: Manifest,
     store: Arc<Store>,
     rows: Arc<RowCache>,
+    absence: Absence,
     pending: Pending,
     /// In the order of [`DenseTable::ALL`].
     files: Vec<DenseFile>,
@@ -145,9 +147,27 @@ impl ViewStore {
         redo: Vec<u64>,
     ) -> Self {
         let (dir, options, lock) = (dir.to_owned(), options.clone(), Arc::new(lock));
-        let rows = Arc::new(RowCache::new(options.row_cache_bytes));
+        let absence_bytes = options.row_cache_bytes / 4;
+        let rows = Arc::new(RowCache::new(options.row_cache_bytes - absence_bytes));
+        let absence =
+            if committed.batch == 0 { Absence::of_empty(absence_bytes) } else { Absence::of_opened(absence_bytes) };
         let (pending, running, poisoned) = (Pending::default(), None, false);
-        Self { dir, options, manifest, store, rows, pending, files, postings, committed, redo, running, poisoned, lock }
+        Self {
+            dir,
+            options,
+            manifest,
+            store,
+            rows,
+            absence,
+            pending,
+            files,
+            postings,
+            committed,
+            redo,
+            running,
+            poisoned,
+            lock,
+        }
     }
 
     /// The last committed batch.
@@ -240,6 +260,11 @@ impl ViewStore {
         if covered < nodes {
             return Err(Error::PostingsNotRestored { covered, nodes });
         }
+        if self.absence.wants_keys() {
+            self.settle()?;
+            self.absence.gather(Arc::clone(&self.store), &self.dir)?;
+        }
+        self.absence.tend();
         Ok(Txn::new(self))
     }
 
@@ -345,13 +370,17 @@ impl ViewStore {
         if !table.is_read_again() {
             return self.store.get_stored(&key);
         }
+        if self.absence.is_absent(&key) {
+            return Ok(None);
+        }
         if let Some(known) = self.rows.get(&key) {
             return Ok(known);
         }
         let found = self.store.get_stored(&key)?;
-        if let Some(value) = &found {
+        match &found {
             // A copy: the store's own value may keep a whole block alive.
-            self.rows.insert(key, Some(Value::from(&value[..])));
+            Some(value) => self.rows.insert(key, Some(Value::from(&value[..]))),
+            None => self.absence.missed(),
         }
         Ok(found)
     }

@@ -77,6 +77,7 @@ impl<'a> Txn<'a> {
     /// When the table is [`Table::Redo`] or [`Table::Meta`], which this crate writes, or the key is too long.
     pub fn put(&mut self, table: Table, key: &[u8], value: &[u8]) {
         assert!(!matches!(table, Table::Redo | Table::Meta), "redo and meta rows are written by the store itself");
+        self.store.absence.note(table, key);
         self.batch.put(table, key, value);
     }
 

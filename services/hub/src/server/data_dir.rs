@@ -235,11 +235,7 @@ impl Lock {
 }
 
 fn begun(log_dir: &Path) -> Result<bool, CommandError> {
-    match fs::read_dir(log_dir) {
-        Ok(mut entries) => Ok(entries.next().is_some()),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
-        Err(error) => Err(cannot("read", log_dir, &error)),
-    }
+    Embedded::is_begun(log_dir).map_err(|error| refused(&error))
 }
 
 fn create(dir: &Path, config: &Config) -> Result<Embedded, CommandError> {
