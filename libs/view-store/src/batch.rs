@@ -38,6 +38,12 @@ impl Batch {
         Self::default()
     }
 
+    /// Forgets every write and keeps the memory for others.
+    pub(crate) fn clear(&mut self) {
+        self.points.clear();
+        self.ranged.clear();
+    }
+
     /// Sets the value of a key.
     ///
     /// # Panics

@@ -22,7 +22,7 @@ pub(super) struct Front {
 
 impl Front {
     pub(super) fn with_capacity(postings: usize) -> Self {
-        Self { newest: HashMap::new(), entries: Vec::with_capacity(postings) }
+        Self { newest: HashMap::with_capacity(postings), entries: Vec::with_capacity(postings) }
     }
 
     pub(super) fn len(&self) -> usize {

@@ -191,7 +191,8 @@ impl PostingIndex {
     }
 
     fn begin_flush(&mut self, nodes: u32) -> Result<(), Error> {
-        let front = Arc::new(std::mem::take(&mut self.front));
+        let next = Front::with_capacity(self.front.len());
+        let front = Arc::new(std::mem::replace(&mut self.front, next));
         self.committed = 0;
         let work = rewrite::begin_flush(Arc::clone(&front), self.covered_nodes(), nodes, self.dir.join(FLUSH_FILE))?;
         self.flush = Some(Flush { front, work, end_node: nodes });

@@ -19,7 +19,8 @@ pub struct Txn<'a> {
 
 impl<'a> Txn<'a> {
     pub(super) fn new(store: &'a mut ViewStore) -> Self {
-        Self { store, batch: Batch::new() }
+        let batch = store.pending.empty_batch();
+        Self { store, batch }
     }
 
     /// The value of a key, as this batch has left it.

@@ -54,7 +54,9 @@ impl<K: Copy + Eq + Hash, V> Kept<K, V> {
     /// written before.
     pub(super) fn age(&mut self) {
         if self.young.len() >= self.generation_max {
-            self.old = std::mem::take(&mut self.young);
+            std::mem::swap(&mut self.old, &mut self.young);
+            // Its memory is used again: a table that grows anew costs as much as what it saves.
+            self.young.clear();
         }
     }
 }
