@@ -212,6 +212,15 @@ impl Absence {
         Ok(())
     }
 
+    /// Ends a reading of keys that is under way: whoever rewrites the store's files must not find what it reads kept alive by that. It begins
+    /// anew when it would pay.
+    pub(crate) fn interrupt(&mut self) {
+        if matches!(self.state, State::Gathering { .. }) {
+            (self.layers, self.state) = (Layers::new(self.blocks_max), State::Unknown);
+            self.misses.store(0, Ordering::Relaxed);
+        }
+    }
+
     /// Takes the keys that were read, once they all were. Where they could not be read the store goes on being asked, which tells
     /// what is wrong with it.
     pub(crate) fn tend(&mut self) {
@@ -306,10 +315,16 @@ mod tests {
 
         let mut absence = Absence::of_opened(MIB);
         assert_eq!(absent(&absence, Table::NodeById, 50_000..60_000), 0, "nothing is known yet");
-        assert!(!absence.wants_keys());
-        (0..MISSES_BEFORE_SCAN).for_each(|_| absence.missed());
-        assert!(absence.wants_keys());
-        absence.gather(store, dir.path()).expect("a thread");
+        for interrupted in [true, false] {
+            assert!(!absence.wants_keys());
+            (0..MISSES_BEFORE_SCAN).for_each(|_| absence.missed());
+            assert!(absence.wants_keys());
+            absence.gather(Arc::clone(&store), dir.path()).expect("a thread");
+            if interrupted {
+                absence.interrupt();
+                assert_eq!(absent(&absence, Table::NodeById, 0..60_000), 0, "nothing is known again");
+            }
+        }
         (20_000..21_000).for_each(|n| absence.note(Table::NodeById, &key(n)));
         while matches!(absence.state, State::Gathering { .. }) {
             std::thread::yield_now();

@@ -319,6 +319,7 @@ impl ViewStore {
     }
 
     fn rewrite(&mut self, dead: DeadNodes) -> Result<bool, Error> {
+        self.absence.interrupt();
         let store = Arc::clone(&self.store);
         let nodes = self.postings.known_nodes();
         self.postings.purge(nodes, dead, &mut || store.persist())?;
