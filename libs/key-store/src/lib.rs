@@ -7,8 +7,9 @@
 //!
 //! Invariants:
 //! - The file is replaced as a whole: written beside its place, synced, moved, folder synced. A crash or a power loss leaves the
-//!   old or the new one, and the folder's own name is synced before anybody can rely on what lies in it. What it held before is overwritten afterwards as far as the file system allows, which on flash memory, on
-//!   copying file systems and in snapshots it does not: there, [`KeyStore::rotate`] is what makes old copies worthless.
+//!   old or the new one, and the folder's own name is synced before anybody can rely on what lies in it. What the file held before
+//!   is overwritten afterwards as far as the file system allows, which on flash memory, on copying file systems and in snapshots it
+//!   does not: there, [`KeyStore::rotate`] is what makes old copies worthless.
 //! - A key is destroyed in the file before it is in memory: [`KeyStore::destroy`] returns when it can come back from nowhere
 //!   but a copy.
 //! - The file names its log; under another log it is refused. It is checksummed, and what was changed is refused.

@@ -112,6 +112,14 @@ pub fn check(log: &EventLog, promised: &[(Position, String)]) -> usize {
     all.len()
 }
 
+/// Checks the promises against a log whose brokers may take an entry twice: each stands where it was promised.
+pub fn check_places(log: &EventLog, promised: &[(Position, String)]) {
+    let places: HashMap<Position, Vec<u8>> = read_all(log).iter().map(|e| (e.position, e.bytes.to_vec())).collect();
+    for (position, text) in promised {
+        assert_eq!(places.get(position).map(Vec::as_slice), Some(text.as_bytes()), "promised at {position}");
+    }
+}
+
 /// Waits for a condition.
 pub async fn until(what: &str, mut holds: impl FnMut() -> bool) {
     let patience = Instant::now() + Duration::from_secs(90);
