@@ -85,7 +85,9 @@ pub struct Disk {
     shown: BTreeMap<PathBuf, Node>,
     durable: BTreeMap<PathBuf, Node>,
     pending: Vec<(i64, Naming)>,
-    offsets: HashMap<u32, u64>,
+    /// Of each open file. A number alone does not name one: of two calls in two threads the one that began first may have ended last, and
+    /// have been given the number that the other one has just closed.
+    offsets: HashMap<(u32, PathBuf), u64>,
 }
 
 impl Disk {
@@ -98,7 +100,7 @@ impl Disk {
     pub fn apply(&mut self, op: &Op, until: i64) {
         match &op.what {
             What::Open { path, fd, create, truncate } => {
-                self.offsets.insert(*fd, 0);
+                self.offsets.insert((*fd, path.clone()), 0);
                 if *create && !self.shown.contains_key(path) {
                     self.files.push(File::default());
                     self.name(op, Naming::Put(path.clone(), Node::File(self.files.len() - 1)));
@@ -107,20 +109,25 @@ impl Disk {
                 }
             }
             What::Write { path, fd, at, bytes } => {
-                let offset = self.offsets.entry(*fd).or_default();
+                let offset = self.offsets.entry((*fd, path.clone())).or_default();
                 let begin = at.unwrap_or(*offset);
                 if at.is_none() {
                     *offset += bytes.len() as u64;
                 }
                 self.change(op, path, Change::Write { at: begin, bytes: bytes.clone() });
             }
-            What::Seek { fd, at } => {
-                self.offsets.insert(*fd, *at);
+            What::Seek { path, fd, at } => {
+                self.offsets.insert((*fd, path.clone()), *at);
             }
             What::Truncate { path, bytes } => self.change(op, path, Change::Truncate(*bytes)),
             What::Extend { path, bytes } => self.change(op, path, Change::Extend(*bytes)),
             What::MakeDir { path } => self.name(op, Naming::Put(path.clone(), Node::Folder)),
-            What::Rename { from, to } => self.name(op, Naming::Move(from.clone(), to.clone())),
+            What::Rename { from, to } => {
+                // Who has the file open goes on writing it under its other name.
+                let open: Vec<_> = self.offsets.extract_if(|(_, path), _| path == from).collect();
+                self.offsets.extend(open.into_iter().map(|((fd, _), at)| ((fd, to.clone()), at)));
+                self.name(op, Naming::Move(from.clone(), to.clone()));
+            }
             What::Remove { path } => self.name(op, Naming::Remove(path.clone())),
             What::Sync { path } if op.to < until => self.sync(op.from, path),
             What::SyncAll if op.to < until => {

@@ -33,6 +33,7 @@ pub enum What {
         bytes: Vec<u8>,
     },
     Seek {
+        path: PathBuf,
         fd: u32,
         at: u64,
     },
@@ -122,7 +123,7 @@ fn what(name: &str, arguments: &str, result: &str, below: &Path) -> Option<What>
         }
         "lseek" => {
             let (fd, path) = descriptor(first)?;
-            inside(path).map(|_| What::Seek { fd, at: number(result) })
+            Some(What::Seek { path: inside(path)?, fd, at: number(result) })
         }
         "fsync" | "fdatasync" => Some(What::Sync { path: inside(descriptor(first)?.1)? }),
         "syncfs" | "sync" => Some(What::SyncAll),
