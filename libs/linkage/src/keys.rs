@@ -45,6 +45,20 @@ pub fn blocking_keys(row: &FeatureRow, out: &mut Vec<u64>) {
     }
 }
 
+/// What rows of one subject mostly have in common: a uniform hash. A hint of what should be handled together, and no more than that: it decides about
+/// no link. None of a row without any key.
+pub fn locality_key(row: &FeatureRow) -> Option<u64> {
+    if row.kind() == Some(Kind::Person)
+        && let Some(birth) = row.birth().filter(|birth| birth.is_full())
+        && !row.name().is_empty()
+    {
+        return Some(key(Rule::NameBirth, &[NameHashes::of(row.name()).sorted, unordered_day(birth)]));
+    }
+    let mut keys = Vec::with_capacity(KEYS_MAX);
+    blocking_keys(row, &mut keys);
+    keys.first().copied()
+}
+
 /// The key of the personal id alone: rows that share it are checked for conflicts.
 pub fn personal_id_key(row: &FeatureRow) -> Option<u64> {
     row.personal_id().map(|id| key(Rule::PersonalId, &[id]))

@@ -49,7 +49,7 @@ pub use diff::{
 pub use engine::{Decision, Engine, MentionInput, OldRecord, RecordMentions, Reviewed};
 pub use fields::{Cadastral, ParcelFields, PersonFields};
 pub use hash::hash64;
-pub use keys::{KEYS_MAX, blocking_keys, personal_id_key};
+pub use keys::{KEYS_MAX, blocking_keys, locality_key, personal_id_key};
 pub use learn::{LearnError, Learned, LearnedLevel, ROWS_MIN};
 pub use level::{Field, Level};
 pub use memory::MemoryState;

@@ -166,6 +166,12 @@ pub fn read(reading: &Reading<'_>, version: &VersionBody<'_>) -> Result<ReadVers
     Ok(out)
 }
 
+/// The first mention of a version, as linkage reads it; none of one that is no record of the contract, or names nobody. Judges nothing.
+pub fn first_row(reading: &Reading<'_>, version: &VersionBody<'_>) -> Option<FeatureRow> {
+    let facts = reading.contract.record_type(version.record_type).ok()?.facts(version.payload).ok()?;
+    facts.mentions.first().map(|mention| row(reading, mention.kind, &mention.ident))
+}
+
 fn findings(soft: &[Violation]) -> Vec<HeadFinding> {
     let mut out: Vec<HeadFinding> = soft
         .iter()

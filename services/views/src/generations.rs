@@ -8,7 +8,6 @@ use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
-use view_store::ViewStore;
 
 const PLAN: &str = "plan.json";
 
@@ -108,9 +107,7 @@ impl Generations {
     pub(crate) fn prepare(&mut self, basis: String) -> io::Result<PathBuf> {
         let place = Place { number: self.next(), basis };
         let folder = self.folder(&place);
-        if folder.exists() {
-            discard(&folder)?;
-        }
+        discard(&folder)?;
         self.put(Plan { prepared: Some(place), ..self.plan.clone() })?;
         Ok(folder)
     }
@@ -187,7 +184,7 @@ pub fn folders(dir: &Path) -> io::Result<Vec<(&'static str, PathBuf)>> {
 }
 
 fn discard(folder: &Path) -> io::Result<()> {
-    if folder.exists() { ViewStore::discard(folder).map_err(io::Error::other) } else { Ok(()) }
+    crate::scratch::discard(folder).map_err(io::Error::other)
 }
 
 #[cfg(test)]

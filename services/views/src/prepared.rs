@@ -22,8 +22,9 @@ use tokio::sync::{oneshot, watch};
 use view_store::{Expect, Options, View, ViewStore};
 
 use crate::copying::Given;
-use crate::fold::{Fed, Feed, FeedOptions, Fold, FoldError, Totals};
+use crate::fold::{BulkOptions, BulkProgress, Fed, Feed, FeedOptions, Fold, FoldError, Totals};
 use crate::runtime::StartError;
+use crate::scratch::{BULK_CHANGES_MIN, discard, sort_of};
 
 /// Entries that prepared views may lack to be called level: the serving fold's thread folds them when it lets them take over.
 const LEVEL_ENTRIES: u64 = 4096;
@@ -40,6 +41,8 @@ pub struct PreparedStatus {
     pub basis: BasisName,
     /// Entries that they have folded.
     pub entries: u64,
+    /// Entries that were read to put their changes in the order of a bulk fold, while that is under way; else 0.
+    pub ordered: u64,
     /// Entries that the log holds for them.
     pub of: u64,
     /// Whether they could take over.
@@ -237,25 +240,50 @@ impl Beside {
         basis: Basis,
         share: u8,
     ) -> Result<Self, StartError> {
-        let opened = match ViewStore::open(folder, store.clone(), expect) {
-            Ok(opened) => opened,
+        let fresh = |basis| {
+            discard(folder)?;
+            let opened = ViewStore::open(folder, store.clone(), expect)?;
+            Ok::<_, StartError>(Fold::resume(
+                opened.into_store(),
+                serving.log().clone(),
+                serving.secret().clone(),
+                basis,
+            )?)
+        };
+        let sort = sort_of(folder);
+        let fold = match ViewStore::open(folder, store.clone(), expect) {
+            Ok(opened) => {
+                let (log, secret) = (serving.log().clone(), serving.secret().clone());
+                let fold = Fold::resume(opened.into_store(), log, secret, basis)?;
+                if fold.bulk_goes_on(&sort)? {
+                    fold
+                } else {
+                    tracing::warn!("the order of a bulk fold is not whole: the prepared views are folded again");
+                    let basis = fold.control().basis().clone();
+                    drop(fold);
+                    fresh(basis)?
+                }
+            }
             Err(error) if crate::runtime::may_rebuild(&error) => {
                 tracing::warn!(%error, "the prepared views are discarded and folded again");
-                ViewStore::discard(folder)?;
-                ViewStore::open(folder, store, expect)?
+                fresh(basis)?
             }
             Err(error) => return Err(error.into()),
         };
-        let fold = Fold::resume(opened.into_store(), serving.log().clone(), serving.secret().clone(), basis)?;
-        Ok(Self::start(fold, share)?)
+        Ok(Self::run(fold, share, Some(sort))?)
     }
 
+    /// Goes on with views that are folded in bulk no more.
     pub(crate) fn start(fold: Fold, share: u8) -> Result<Self, FoldError> {
+        Self::run(fold, share, None)
+    }
+
+    fn run(fold: Fold, share: u8, sort: Option<PathBuf>) -> Result<Self, FoldError> {
         let basis = fold.control().serving();
         let (told, status) = watch::channel(status_of(&fold, None));
         let stop = Arc::new(AtomicBool::new(false));
         let stopping = Arc::clone(&stop);
-        let run = move || run(fold, share.clamp(1, 100), &stopping, &told);
+        let run = move || run(fold, sort.as_deref(), share.clamp(1, 100), &stopping, &told);
         let thread = std::thread::Builder::new().name("fold-beside".into()).spawn(run).map_err(FoldError::Thread)?;
         Ok(Self { basis, status, stop, thread })
     }
@@ -277,9 +305,9 @@ impl Beside {
 }
 
 fn status_of(fold: &Fold, failed: Option<String>) -> PreparedStatus {
-    let (entries, of) = (entries(fold.positions()), entries(&fold.log().ends()));
-    let level = failed.is_none() && of.saturating_sub(entries) <= LEVEL_ENTRIES;
-    PreparedStatus { basis: fold.control().serving(), entries, of, level, totals: fold.totals(), failed }
+    let (entries, of) = (entries(fold.positions()) + fold.in_bulk().unwrap_or_default(), entries(&fold.log().ends()));
+    let level = failed.is_none() && fold.in_bulk().is_none() && of.saturating_sub(entries) <= LEVEL_ENTRIES;
+    PreparedStatus { basis: fold.control().serving(), entries, ordered: 0, of, level, totals: fold.totals(), failed }
 }
 
 /// How much nicer than the fold that serves one beside it is, unless it may take all of a thread's time: somebody waits for an answer, and nobody
@@ -288,6 +316,7 @@ const NICENESS: i32 = 10;
 
 fn run(
     mut fold: Fold,
+    sort: Option<&Path>,
     share: u8,
     stop: &AtomicBool,
     status: &watch::Sender<PreparedStatus>,
@@ -298,13 +327,36 @@ fn run(
     {
         tracing::warn!(%error, "views that are prepared compete with publishers and portals for the processors");
     }
-    let result = follow(&mut fold, share, stop, status);
+    let bulk = sort.map_or(Ok(true), |sort| in_bulk(&mut fold, sort, share, stop, status));
+    let result = bulk.and_then(|done| if done { follow(&mut fold, share, stop, status) } else { Ok(()) });
     if let Err(error) = result {
         tracing::error!(error = %told(&error), "the prepared views cannot be folded further");
         status.send_replace(status_of(&fold, Some(told(&error))));
         return Err(error);
     }
     Ok(fold)
+}
+
+/// Folds in bulk what the log holds now, if the views are fresh. False when it was told to stop.
+fn in_bulk(
+    fold: &mut Fold,
+    sort: &Path,
+    share: u8,
+    stop: &AtomicBool,
+    status: &watch::Sender<PreparedStatus>,
+) -> Result<bool, FoldError> {
+    let alone = share == 100;
+    let options = BulkOptions {
+        changes_min: BULK_CHANGES_MIN,
+        batch: if alone { BATCH_ENTRIES_ALONE } else { BATCH_ENTRIES },
+        threads: if alone { 2 } else { 1 },
+    };
+    let target = fold.log().ends();
+    fold.fold_bulk(sort, &target, options, |BulkProgress { ordered, folded }, worked| {
+        status.send_modify(|status| (status.ordered, status.entries) = (ordered, folded));
+        rest(worked, share, stop);
+        !stop.load(Ordering::Acquire)
+    })
 }
 
 fn follow(

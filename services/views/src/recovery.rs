@@ -73,6 +73,8 @@ fn remedy(error: &FoldError) -> Remedy {
         | FoldError::Decode(_)
         | FoldError::Kept(_)
         | FoldError::Full(_)
+        | FoldError::Order(_)
+        | FoldError::InBulk
         | FoldError::Positions => Remedy::Anew,
         FoldError::Log(_)
         | FoldError::Entry { .. }

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use event_log::EventLog;
 use projection::basis::Basis;
 use record::{Digest, LogSecret, LtHash, Positions};
-use view_store::{StoreKind, View, ViewStore};
+use view_store::{StoreKind, View};
 
 use crate::fold::{FoldError, Totals, decode_positions};
 use crate::rows::{self, Differs, RowName};
@@ -100,7 +100,7 @@ pub fn verify(
     let sums = rows::sums(&claim.view, |_| progress(total, total))?;
     let Some(live) = sums else {
         drop(fold);
-        ViewStore::discard(scratch)?;
+        scratch::discard(scratch)?;
         return Ok(None);
     };
     let mut differences = Vec::new();
@@ -110,7 +110,7 @@ pub fn verify(
         differences = rows::differences((&claim.view, &live), (&replayed, &theirs), DIFFERENCES_MAX)?;
     }
     drop(fold);
-    ViewStore::discard(scratch)?;
+    scratch::discard(scratch)?;
     Ok(Some(Verification {
         live: claim.digest,
         replay,

@@ -181,6 +181,9 @@ async fn a_purge_removes_what_files_still_hold_of_erased_records_and_moves_no_vi
     let mut replayed = open(&dir.path().join("replay"), StoreKind::Fjall, &log, &keys);
     fold_all(&mut replayed, &log);
     assert_eq!(Outcome::of(&replayed), after, "live = replayed");
+    let mut replayed = open(&dir.path().join("bulk"), StoreKind::Fjall, &log, &keys);
+    fold_all_in_bulk(&mut replayed, &log);
+    assert_eq!(Outcome::of(&replayed), after, "live = replayed in bulk");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -72,6 +72,16 @@ async fn fold_in_order(nation: &NationLog, entries: Vec<Bytes>, store: StoreKind
     append_to(&log, partitions, opened.chain(entries).collect()).await;
     let views = dir.path().join("views");
     let mut fold = open_fold(&views, store, &log);
+    // As views are, when they are folded beside others.
+    let sort = dir.path().join("sort");
+    let mut bulk = chance.below(2) == 0;
+    while bulk {
+        let (batch, crash_after) = (1 + chance.below(500), 1 + chance.below(6));
+        assert!(fold.bulk_goes_on(&sort).expect("readable"));
+        bulk = !fold_bulk(&mut fold, &log, &sort, batch, crash_after);
+        drop(fold);
+        fold = open_fold(&views, store, &log);
+    }
     loop {
         let (batch, crash_after) = (1 + chance.below(700), 1 + chance.below(6));
         if fold_batches(&mut fold, &log, batch, crash_after) {

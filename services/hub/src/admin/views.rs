@@ -116,6 +116,7 @@ fn progress_of(status: &PreparedStatus) -> PrepareViewsResponse {
         entries: status.entries,
         entries_total: status.of,
         level: status.level,
+        entries_ordered: status.ordered,
     }
 }
 

@@ -206,14 +206,23 @@ pub(super) async fn prepare(
     context: &Context,
 ) -> Result<PrepareViewsResponse, CommandError> {
     let mut answers = AdminServiceClient::new(channel).prepare_views(request).await?.into_inner();
-    let progress = Progress::new("prepare", "entries", None, context.output.is_json());
-    let mut last = None;
+    let bar = |what| Progress::new(what, "entries", None, context.output.is_json());
+    let (mut progress, mut last, mut ordering) = (None, None, None);
     while let Some(answer) = answers.message().await? {
+        if answer.entries_ordered > 0 {
+            let ordering = ordering.get_or_insert_with(|| bar("order"));
+            ordering.total(answer.entries_total);
+            ordering.set(answer.entries_ordered);
+            last = Some(answer);
+            continue;
+        }
+        ordering.take().into_iter().for_each(Progress::finish);
+        let progress = progress.get_or_insert_with(|| bar("prepare"));
         progress.total(answer.entries_total);
         progress.set(answer.entries);
         last = Some(answer);
     }
-    progress.finish();
+    ordering.into_iter().chain(progress).for_each(Progress::finish);
     last.filter(|answer| answer.level).ok_or_else(|| {
         CommandError::failed("the hub ended before the views were level", "give the command again to look on")
     })

@@ -69,6 +69,12 @@ pub enum FoldError {
     /// The thread that reads ahead cannot be started, or has ended.
     #[error("the fold's reading thread: {0}")]
     Thread(std::io::Error),
+    /// The order of changes for a bulk fold cannot be written or read.
+    #[error("the order of changes for a bulk fold: {0}")]
+    Order(std::io::Error),
+    /// A bulk fold is under way in this store: nothing else can be folded into it.
+    #[error("view store: a bulk fold is under way in it; go on with that, or rebuild the views from the log")]
+    InBulk,
     /// Positions in the store do not decode.
     #[error("view store: the committed positions are damaged; rebuild the views from the log")]
     Positions,

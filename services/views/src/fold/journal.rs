@@ -118,6 +118,19 @@ impl Journal {
         }
     }
 
+    /// Leaves out what the batch touched: nobody can have watched it.
+    pub(super) fn forget(&mut self) {
+        self.touched.clear();
+    }
+
+    /// Begins at these positions: a cursor from before them finds no place.
+    pub(super) fn begin_at(&mut self, reached: &Positions, txn: &mut Txn<'_>) {
+        // Not the first batch of all: that one says that it reaches back to the beginning.
+        let batch = Batch { number: self.next + 1, reached: reached.clone(), touched: Vec::new() };
+        txn.put(Table::Changed, &Batch::key(batch.number), &batch.encode());
+        (self.first, self.next) = (batch.number, batch.number + 1);
+    }
+
     /// Writes the batch's row, and drops the oldest rows.
     pub(super) fn finish(&mut self, reached: &Positions, txn: &mut Txn<'_>) -> Result<(), FoldError> {
         let mut touched: Vec<(MentionId, Touch)> = self.touched.drain().collect();

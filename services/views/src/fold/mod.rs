@@ -5,6 +5,7 @@
 //! of a batch is committed at once with the positions that it reached, so that a kill between two batches loses nothing and
 //! counts nothing twice.
 
+mod bulk;
 mod control;
 mod count;
 mod counters;
@@ -38,6 +39,8 @@ use record::{
 };
 use view_store::{Table, Txn, ViewStore};
 
+pub(crate) use bulk::remove_order;
+pub use bulk::{BulkOptions, BulkProgress};
 pub(crate) use control::control_key;
 use control::load_control;
 use count::Moved;
@@ -97,6 +100,8 @@ pub struct Fold {
     links: LinkCache,
     journal: Journal,
     quarantine: Quarantine,
+    /// A bulk fold that is under way.
+    bulk: Option<bulk::Under>,
 }
 
 impl Fold {
@@ -122,6 +127,7 @@ impl Fold {
         let links = LinkCache::load(&view)?;
         let journal = Journal::load(&view)?;
         let quarantine = Quarantine::load(&view)?;
+        let bulk = bulk::Under::load(&view)?;
         drop(view);
         if fresh {
             // At once, so that whoever opens it after a kill knows what it is folded with.
@@ -146,6 +152,7 @@ impl Fold {
             links,
             journal,
             quarantine,
+            bulk,
         })
     }
 
@@ -222,7 +229,12 @@ impl Fold {
     /// # Errors
     /// As [`Fold::fold`], and when the log ends before them.
     pub(crate) fn reach(&mut self, target: &Positions) -> Result<(), FoldError> {
-        let mut reader = self.log.reader(&self.positions, StreamSet::ALL_BUT_ACCESS)?;
+        self.reach_of(target, StreamSet::ALL_BUT_ACCESS)
+    }
+
+    /// [`Fold::reach`] of some streams.
+    fn reach_of(&mut self, target: &Positions, streams: StreamSet) -> Result<(), FoldError> {
+        let mut reader = self.log.reader(&self.positions, streams)?;
         let wanted = covered(target);
         while !self.positions.covers_all(target) {
             let mut batch = reader.next_batch(REACH_ENTRIES, REACH_BYTES)?;
@@ -269,6 +281,19 @@ impl Fold {
     /// # Errors
     /// As [`Fold::fold`], also of the batch before.
     pub fn fold_ahead(&mut self, batch: Prepared, stored: impl FnOnce() + Send + 'static) -> Result<Folded, FoldError> {
+        if self.bulk.is_some() {
+            return Err(FoldError::InBulk);
+        }
+        self.fold_batch(batch, None, stored)
+    }
+
+    /// Folds a batch in the order of the log, or, with how far it is then, in that of a bulk fold.
+    fn fold_batch(
+        &mut self,
+        batch: Prepared,
+        bulk: Option<&bulk::Under>,
+        stored: impl FnOnce() + Send + 'static,
+    ) -> Result<Folded, FoldError> {
         let begun = Instant::now();
         let mut txn = self.store.begin()?;
         let mut step = Step {
@@ -286,17 +311,26 @@ impl Fold {
         };
         for mut entry in batch.entries {
             let position = entry.logged.position;
-            if !self.positions.covers(position) {
-                if step.control.revision != batch.revision {
-                    entry.read = None;
+            if bulk.is_none() {
+                if self.positions.covers(position) {
+                    continue;
                 }
-                step.entry(entry)?;
                 self.positions.include(position);
             }
+            if step.control.revision != batch.revision {
+                entry.read = None;
+            }
+            step.entry(entry)?;
         }
         let applied = Instant::now();
         let mut folded = step.finish();
-        self.journal.finish(&self.positions, &mut txn)?;
+        match bulk {
+            None => self.journal.finish(&self.positions, &mut txn)?,
+            Some(under) => {
+                self.journal.forget();
+                under.put(&mut txn);
+            }
+        }
         let mut w = Writer::new();
         self.positions.encode(&mut w);
         txn.commit_ahead(&w.finish(), &self.digest.to_bytes(), stored)?;

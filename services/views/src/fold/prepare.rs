@@ -43,7 +43,7 @@ pub(super) enum Opened {
 }
 
 impl Opened {
-    fn of(entry: &Entry<'_>, keys: &KeyTree, position: Position) -> Result<Self, FoldError> {
+    pub(super) fn of(entry: &Entry<'_>, keys: &KeyTree, position: Position) -> Result<Self, FoldError> {
         match entry.header.kind {
             EntryKind::Upsert | EntryKind::Retract => {}
             EntryKind::Control | EntryKind::Access | EntryKind::Rejected | EntryKind::RejectedClosed => {
@@ -159,17 +159,34 @@ pub(super) fn read_body(
     let contract = contract.ok_or(Linked::Waiting { contract: body.header.contract })?;
     let model = control.model.as_ref().expect("a change is folded only after a model");
     let reading = Reading { contract, kinds: kinds(), model: &model.model, units: &model.units, secret };
-    let version_body = VersionBody {
+    // Why it cannot be read is found again from the entry by whoever asks; the fold needs to know only that.
+    mention::read(&reading, &version_body(register, record, body)).map_err(|_| Linked::Unreadable { version })
+}
+
+fn version_body<'b>(register: &'b RegisterName, record: Pseudonym, body: &'b Body<'_>) -> VersionBody<'b> {
+    VersionBody {
         register,
         record,
-        version,
+        version: (body.header.epoch, body.header.version),
         record_type: body.envelope.record_type,
         agency: &body.envelope.agency,
         recorded_at: body.header.recorded_at,
         payload: body.envelope.payload,
-    };
-    // Why it cannot be read is found again from the entry by whoever asks; the fold needs to know only that.
-    mention::read(&reading, &version_body).map_err(|_| Linked::Unreadable { version })
+    }
+}
+
+/// A key that records of one subject mostly share; none of a version that names no subject, or cannot be read.
+pub(super) fn place_of(
+    control: &ControlState,
+    secret: &LogSecret,
+    register: &RegisterName,
+    record: Pseudonym,
+    body: &Body<'_>,
+) -> Option<u64> {
+    let (contract, model) = (control.by_id(body.header.contract)?, control.model.as_ref()?);
+    let reading = Reading { contract, kinds: kinds(), model: &model.model, units: &model.units, secret };
+    let row = mention::first_row(&reading, &version_body(register, record, body))?;
+    linkage::locality_key(&row)
 }
 
 /// The rows of an upsert's mentions as linkage reads them; none of one that cannot be read by its contract, or is erased.

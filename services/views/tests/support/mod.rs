@@ -19,7 +19,7 @@ use projection::units::{Unit, UnitList};
 use record::control::{Control, Order};
 use record::*;
 use view_store::{Expect, Options, StoreKind, Table, ViewStore};
-use views::fold::Fold;
+use views::fold::{BulkOptions, Fold};
 
 pub const PARTITIONS: u16 = 8;
 pub const LOG_ID: [u8; 16] = *b"a log for a test";
@@ -215,6 +215,24 @@ pub fn fold_batches(fold: &mut Fold, log: &EventLog, batch: usize, stop_after: u
 
 pub fn fold_all(fold: &mut Fold, log: &EventLog) {
     assert!(fold_batches(fold, log, 4096, usize::MAX));
+}
+
+/// Folds what the log holds in bulk, in batches of at most `batch` changes, at most about `stop_after` batches, with the order of the
+/// changes in `sort`. Not what is in the log but once the bulk fold was done.
+pub fn fold_bulk(fold: &mut Fold, log: &EventLog, sort: &Path, batch: usize, mut stop_after: usize) -> bool {
+    let options = BulkOptions { changes_min: 1, batch, threads: 1 + batch % 3 };
+    let go_on = |_, _| {
+        stop_after = stop_after.saturating_sub(1);
+        stop_after > 0
+    };
+    fold.fold_bulk(sort, &log.ends(), options, go_on).expect("the fold takes every entry")
+}
+
+/// Folds what the log holds in bulk.
+pub fn fold_all_in_bulk(fold: &mut Fold, log: &EventLog) {
+    let sort = tempfile::tempdir().expect("a folder");
+    assert!(fold_bulk(fold, log, &sort.path().join("sort"), 4096, usize::MAX));
+    fold_all(fold, log);
 }
 
 /// The subject of every live mention, as the views have it.
