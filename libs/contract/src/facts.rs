@@ -11,7 +11,7 @@ use crate::error::UnknownRecordType;
 use crate::kinds::AttributeId;
 use crate::model::{RecordType, RelationType, Role};
 use crate::value::{AttrValue, PartialDate, Sex, UnitRef};
-use crate::walk::Walk;
+use crate::walk::{Extent, Walk};
 
 /// Most mentions in one record, inclusive.
 pub const MENTIONS_MAX: usize = 256;
@@ -218,14 +218,13 @@ impl RecordType {
     /// As [`Contract::facts`].
     pub fn facts<'a>(&'a self, body: &'a [u8]) -> Result<Facts<'a>, FactsError> {
         let msg = self.plan.decode(body, &Limits::default())?;
-        Ok(Walk::new(self, &msg, None).run()?)
+        Ok(Walk::new(self, &msg, Extent::Whole, None).run()?)
     }
 }
 
 impl<'a> MentionFact<'a> {
+    /// A mention that identifies and asserts nothing yet.
     pub(crate) fn new(role: &'a Role, role_index: usize) -> Self {
-        let mut asserts = Vec::with_capacity(role.asserts);
-        asserts.extend_from_slice(&role.states);
         MentionFact {
             kind: role.kind,
             role: &role.name,
@@ -233,10 +232,17 @@ impl<'a> MentionFact<'a> {
             once: role.once,
             element: Element::Single,
             ident: Ident::default(),
-            asserts,
+            asserts: Vec::new(),
             role_index,
             same_person: role.same_person.as_deref(),
         }
+    }
+
+    /// Asserts what its role states of every mention.
+    pub(crate) fn with_states(mut self, role: &'a Role) -> Self {
+        self.asserts.reserve_exact(role.asserts);
+        self.asserts.extend_from_slice(&role.states);
+        self
     }
 }
 

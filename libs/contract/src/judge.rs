@@ -8,7 +8,7 @@ use crate::facts::{Facts, TooMany};
 use crate::model::RecordType;
 use crate::options;
 use crate::trace::Trace;
-use crate::walk::Walk;
+use crate::walk::{Extent, Walk};
 
 /// Most violations of each severity that one judgement lists, inclusive.
 pub const VIOLATIONS_MAX: usize = 64;
@@ -134,25 +134,45 @@ impl Contract {
 }
 
 impl RecordType {
-    /// Judges a record of this type; see [`Contract::judge`].
+    /// Judges a record of this type; see [`Contract::judge`]. What the record says is read only as far as the judgement needs it.
     pub fn judge(&self, body: &[u8], now_micros: i64) -> Judgement {
-        self.examine(body, now_micros).0
+        let mut judgement = Judgement::default();
+        if let Some(msg) = self.decode(body, &mut judgement) {
+            self.check(&msg, now_micros, Extent::Checked, &mut judgement);
+        }
+        judgement
     }
 
     /// Judges a record and reads what it says, decoding it once. Facts are there whenever they can
     /// be read, even of a record that a hard rule refuses.
     pub fn examine<'a>(&'a self, body: &'a [u8], now_micros: i64) -> (Judgement, Option<Facts<'a>>) {
         let mut judgement = Judgement::default();
-        let msg = match self.plan.decode(body, &Limits::default()) {
-            Ok(msg) => msg,
+        let Some(msg) = self.decode(body, &mut judgement) else { return (judgement, None) };
+        let facts = self.check(&msg, now_micros, Extent::Whole, &mut judgement);
+        (judgement, facts)
+    }
+
+    fn decode<'a>(&self, body: &'a [u8], judgement: &mut Judgement) -> Option<Msg<'a>> {
+        match self.plan.decode(body, &Limits::default()) {
+            Ok(msg) => Some(msg),
             Err(error) => {
                 judgement.add(hard(error.path, "hub.decode", ErrorGroup::BadFormat, error.fault.to_string()));
-                return (judgement, None);
+                None
             }
-        };
-        self.check_rules(&msg, now_micros, &mut judgement);
+        }
+    }
+
+    /// Checks the rules and what the hub itself looks at. The facts reach as far as the extent.
+    fn check<'a>(
+        &'a self,
+        msg: &Msg<'a>,
+        now_micros: i64,
+        extent: Extent,
+        judgement: &mut Judgement,
+    ) -> Option<Facts<'a>> {
+        self.check_rules(msg, now_micros, judgement);
         let mut trace = Trace::default();
-        let facts = Walk::new(self, &msg, Some(&mut trace)).run();
+        let facts = Walk::new(self, msg, extent, Some(&mut trace)).run();
         for found in trace.found {
             let (severity, group) = self.classes.of(&self.plan, &found.field_numbers, found.rule);
             judgement.add(Violation {
@@ -164,10 +184,10 @@ impl RecordType {
             });
         }
         match facts {
-            Ok(facts) => (judgement, Some(facts)),
+            Ok(facts) => Some(facts),
             Err(error) => {
                 judgement.add(too_many(error));
-                (judgement, None)
+                None
             }
         }
     }

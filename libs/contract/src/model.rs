@@ -184,6 +184,8 @@ pub(crate) struct Reading {
     pub features: Vec<Feature>,
     pub asserts: Vec<Assert>,
     pub record_unit: bool,
+    /// Whether the hub's own checks need the value: a date, or what a date of birth, a sex or a personal number is compared with.
+    pub checked: bool,
 }
 
 /// An attribute to assert.

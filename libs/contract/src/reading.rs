@@ -40,7 +40,8 @@ pub(crate) fn compile_reading(
     kind: Option<Kind>,
 ) -> Result<Reading, ContractError> {
     let source = source(at, plan, message, field, stated)?;
-    let mut reading = Reading { source, features: Vec::new(), asserts: Vec::new(), record_unit: stated.record_unit };
+    let (checked, record_unit) = (source.is_date(), stated.record_unit);
+    let mut reading = Reading { source, features: Vec::new(), asserts: Vec::new(), record_unit, checked };
     if stated.record_unit && !reading.source.is_unit() {
         return Err(at.field(
             field.name(),
@@ -53,6 +54,7 @@ pub(crate) fn compile_reading(
         let feature = Feature::try_from(*number).unwrap_or(Feature::Unspecified);
         check_feature(kind, feature, &reading.source).map_err(|problem| at.field(field.name(), problem))?;
         reading.features.push(feature);
+        reading.checked |= is_checked(feature);
     }
     for name in &stated.asserts {
         let assert = compile_assert(kind, name, &reading.source).map_err(|problem| at.field(field.name(), problem))?;
@@ -130,6 +132,31 @@ fn enum_names(at: Place<'_>, field: &FieldPlan) -> Vec<(i32, String)> {
             declared.values().map(|value| (value.number(), value.name().to_owned())).collect()
         }
         _ => Vec::new(),
+    }
+}
+
+/// Whether the hub compares the feature with another one of the same mention.
+fn is_checked(feature: Feature) -> bool {
+    use Feature as F;
+    match feature {
+        F::BirthDate | F::Sex | F::PersonalId | F::IdentityPaper | F::InsuranceNo => true,
+        F::Unspecified
+        | F::Unit
+        | F::CadastralUnit
+        | F::ParcelId
+        | F::CadastralSheet
+        | F::CadastralNumber
+        | F::FullName
+        | F::FamilyName
+        | F::MiddleName
+        | F::GivenName
+        | F::OldId
+        | F::RetiredPersonalId
+        | F::InsuranceCard
+        | F::Phone
+        | F::MotherName
+        | F::FatherName
+        | F::SpouseName => false,
     }
 }
 

@@ -2,7 +2,6 @@
 //! hub's options; the stock rules are `validate`'s.
 
 use std::fmt::Write as _;
-use std::sync::Arc;
 
 use record::Kind;
 use smallvec::SmallVec;
@@ -38,23 +37,30 @@ pub(crate) struct Found {
 
 /// Where the walk is, and what it found so far.
 #[derive(Debug, Default)]
-pub(crate) struct Trace {
-    steps: SmallVec<[Step; 8]>,
+pub(crate) struct Trace<'a> {
+    steps: SmallVec<[Step<'a>; 4]>,
     pub found: Vec<Found>,
     /// For each mention, where its personal number stands.
-    personal_ids: Vec<Option<(String, Vec<u32>)>>,
+    personal_ids: SmallVec<[Option<Place<'a>>; 4]>,
 }
 
-#[derive(Debug)]
-struct Step {
-    number: u32,
-    name: Arc<str>,
+/// A field on the way from the record.
+#[derive(Clone, Copy, Debug)]
+struct Step<'a> {
+    field: &'a NodeField,
     index: Option<usize>,
 }
 
-impl Trace {
-    pub(crate) fn push(&mut self, field: &NodeField, index: Option<usize>) {
-        self.steps.push(Step { number: field.number, name: Arc::clone(&field.name), index });
+/// Where a field stands. Written out only when something is found there.
+#[derive(Debug)]
+struct Place<'a> {
+    steps: SmallVec<[Step<'a>; 4]>,
+    field: &'a NodeField,
+}
+
+impl<'a> Trace<'a> {
+    pub(crate) fn push(&mut self, field: &'a NodeField, index: Option<usize>) {
+        self.steps.push(Step { field, index });
     }
 
     pub(crate) fn pop(&mut self) {
@@ -78,7 +84,7 @@ impl Trace {
     }
 
     /// The field said something of a mention.
-    pub(crate) fn said(&mut self, mention: usize, field: &NodeField, reading: &Reading, read: &Read<'_>) {
+    pub(crate) fn said(&mut self, mention: usize, field: &'a NodeField, reading: &Reading, read: &Read<'_>) {
         for feature in &reading.features {
             match (feature, read) {
                 (Feature::BirthDate, Read::Date(date)) if !date.is_full() => {
@@ -87,16 +93,16 @@ impl Trace {
                 (Feature::PersonalId | Feature::IdentityPaper | Feature::InsuranceNo, Read::Text(text))
                     if is_digits(text, 12) && self.personal_ids[mention].is_none() =>
                 {
-                    self.personal_ids[mention] = Some(self.place(field.number, &field.name));
+                    self.personal_ids[mention] = Some(Place { steps: self.steps.clone(), field });
                 }
                 _ => {}
             }
         }
     }
 
-    pub(crate) fn check_orders<'a>(&mut self, node: &'a Node, msg: &Msg<'a>) {
+    pub(crate) fn check_orders<'m>(&mut self, node: &'m Node, msg: &Msg<'m>) {
         for order in &node.orders {
-            let date = |path: &validate::Path, source: &'a Source| match source.read(path.read(msg)?, msg)? {
+            let date = |path: &validate::Path, source: &'m Source| match source.read(path.read(msg)?, msg)? {
                 Read::Date(date) => Some(date),
                 _ => None,
             };
@@ -114,9 +120,9 @@ impl Trace {
     pub(crate) fn check_mentions(&mut self, mentions: &[MentionFact<'_>]) {
         for (mention, place) in mentions.iter().zip(std::mem::take(&mut self.personal_ids)) {
             let Some(digits) = mention.ident.personal_id.and_then(IdDigits::read) else { continue };
-            let (Some((field_path, field_numbers)), Kind::Person) = (place, mention.kind) else { continue };
+            let (Some(place), Kind::Person) = (place, mention.kind) else { continue };
             let mut note = |rule, message| {
-                let (field_path, field_numbers) = (field_path.clone(), field_numbers.clone());
+                let (field_path, field_numbers) = written(&place.steps, place.field.number, &place.field.name);
                 self.found.push(Found { field_path, field_numbers, rule, message });
             };
             if mention.ident.birth.is_some_and(|birth| !digits.fits_birth(birth)) {
@@ -129,22 +135,23 @@ impl Trace {
     }
 
     fn note(&mut self, number: u32, name: &str, rule: &'static str, message: &'static str) {
-        let (field_path, field_numbers) = self.place(number, name);
+        let (field_path, field_numbers) = written(&self.steps, number, name);
         self.found.push(Found { field_path, field_numbers, rule, message });
     }
+}
 
-    fn place(&self, number: u32, name: &str) -> (String, Vec<u32>) {
-        let mut path = String::new();
-        for step in &self.steps {
-            path.push_str(&step.name);
-            if let Some(index) = step.index {
-                write!(path, "[{index}]").expect("writing to a string cannot fail");
-            }
-            path.push('.');
+/// A place in protovalidate's notation, and as field numbers.
+fn written(steps: &[Step<'_>], number: u32, name: &str) -> (String, Vec<u32>) {
+    let mut path = String::new();
+    for step in steps {
+        path.push_str(&step.field.name);
+        if let Some(index) = step.index {
+            write!(path, "[{index}]").expect("writing to a string cannot fail");
         }
-        path.push_str(name);
-        (path, self.steps.iter().map(|step| step.number).chain([number]).collect())
+        path.push('.');
     }
+    path.push_str(name);
+    (path, steps.iter().map(|step| step.field.number).chain([number]).collect())
 }
 
 /// Digits 4 to 6 of a personal number, `PPP G YY RRRRRR`: G is twice the century counted from

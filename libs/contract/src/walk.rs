@@ -9,20 +9,39 @@ use crate::model::{Carry, Node, NodeField, Reading, RecordType, What};
 use crate::reading::Read;
 use crate::trace::Trace;
 
+/// What a walk reads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Extent {
+    /// All that the record says.
+    Whole,
+    /// Only what the hub compares to find what is wrong: mentions assert nothing.
+    Checked,
+}
+
 pub(crate) struct Walk<'w, 'a> {
     record_type: &'a RecordType,
     record: &'w Msg<'a>,
     facts: Facts<'a>,
     /// For each mention, which relations may start there: bit n is relation n.
     starts: SmallVec<[u64; 4]>,
-    trace: Option<&'w mut Trace>,
+    trace: Option<&'w mut Trace<'a>>,
+    extent: Extent,
 }
 
 impl<'w, 'a> Walk<'w, 'a> {
     /// With a trace, what the hub itself finds wrong is noted there.
-    pub(crate) fn new(record_type: &'a RecordType, record: &'w Msg<'a>, trace: Option<&'w mut Trace>) -> Self {
+    pub(crate) fn new(
+        record_type: &'a RecordType,
+        record: &'w Msg<'a>,
+        extent: Extent,
+        trace: Option<&'w mut Trace<'a>>,
+    ) -> Self {
         let facts = Facts { mentions: Vec::with_capacity(record_type.roles.len()), ..Facts::default() };
-        Walk { record_type, record, facts, starts: SmallVec::new(), trace }
+        Walk { record_type, record, facts, starts: SmallVec::new(), trace, extent }
+    }
+
+    fn is_whole(&self) -> bool {
+        self.extent == Extent::Whole
     }
 
     pub(crate) fn run(mut self) -> Result<Facts<'a>, TooMany> {
@@ -35,7 +54,7 @@ impl<'w, 'a> Walk<'w, 'a> {
         for carry in &record_type.carries {
             self.carry(carry);
         }
-        if record_type.split_names {
+        if record_type.split_names && self.is_whole() {
             self.facts.mentions.iter_mut().for_each(|mention| mention.ident.join_name());
         }
         self.relations()?;
@@ -60,7 +79,8 @@ impl<'w, 'a> Walk<'w, 'a> {
             starts |= u64::from(when.iter().all(|when| when.holds(msg, self.record))) << relation;
         }
         self.starts.push(starts);
-        self.facts.mentions.push(MentionFact::new(role, role_index));
+        let mention = MentionFact::new(role, role_index);
+        self.facts.mentions.push(if self.is_whole() { mention.with_states(role) } else { mention });
         if let Some(trace) = &mut self.trace {
             trace.enter_mention();
         }
@@ -119,7 +139,7 @@ impl<'w, 'a> Walk<'w, 'a> {
             Some(role) => {
                 let own = self.enter(role, msg)?;
                 self.node(node, msg, own)?;
-                if let (Some(own), Some(_)) = (own, index) {
+                if let (Some(own), Some(_), true) = (own, index, self.is_whole()) {
                     self.facts.mentions[own].element = self.element(own, msg);
                 }
             }
@@ -159,6 +179,9 @@ impl<'w, 'a> Walk<'w, 'a> {
         parent: &Msg<'a>,
         mention: Option<usize>,
     ) {
+        if !self.is_whole() && !reading.checked {
+            return;
+        }
         each(reading, value, &mut |value| {
             let Some(read) = reading.source.read(value, parent) else {
                 if let Some(trace) = &mut self.trace {
@@ -173,7 +196,7 @@ impl<'w, 'a> Walk<'w, 'a> {
                 self.facts.unit = Some(unit);
             }
             if let Some(mention) = mention {
-                say(&mut self.facts.mentions[mention], reading, &read);
+                say(&mut self.facts.mentions[mention], reading, &read, self.extent);
                 if let Some(trace) = &mut self.trace {
                     trace.said(mention, field, reading, &read);
                 }
@@ -182,6 +205,9 @@ impl<'w, 'a> Walk<'w, 'a> {
     }
 
     fn carry(&mut self, carry: &'a Carry) {
+        if !self.is_whole() && !carry.reading.checked {
+            return;
+        }
         if carry.when.as_ref().is_some_and(|when| !when.holds(self.record, self.record)) {
             return;
         }
@@ -190,7 +216,7 @@ impl<'w, 'a> Walk<'w, 'a> {
             each(&carry.reading, value, &mut |value| found.extend(carry.reading.source.read(value, parent)));
         });
         for mention in self.facts.mentions.iter_mut().filter(|mention| mention.role_index == carry.role) {
-            found.iter().for_each(|read| say(mention, &carry.reading, read));
+            found.iter().for_each(|read| say(mention, &carry.reading, read, self.extent));
         }
     }
 
@@ -215,10 +241,13 @@ impl<'w, 'a> Walk<'w, 'a> {
     }
 }
 
-/// Lets a mention take what was read.
-fn say<'a>(mention: &mut MentionFact<'a>, reading: &Reading, read: &Read<'a>) {
+/// Lets a mention take what was read: what identifies it, and when it is asked for whole what it asserts.
+fn say<'a>(mention: &mut MentionFact<'a>, reading: &Reading, read: &Read<'a>, extent: Extent) {
     for feature in &reading.features {
         mention.ident.take(*feature, read);
+    }
+    if extent == Extent::Checked {
+        return;
     }
     for assert in &reading.asserts {
         if let Some(value) = assert.value(read) {

@@ -355,8 +355,10 @@ proptest! {
             let mut body = samples::body(&contract, record_type, &sample);
             let at = at.index(body.len());
             body[at] = byte;
-            let accepted = contract.judge(record_type, &body, NOW).expect("a record type").accepts();
-            prop_assert!(!accepted || contract.facts(record_type, &body).is_ok());
+            let judgement = contract.judge(record_type, &body, NOW).expect("a record type");
+            let examined = contract.record_type(record_type).expect("a record type").examine(&body, NOW).0;
+            prop_assert_eq!(&judgement, &examined);
+            prop_assert!(!judgement.accepts() || contract.facts(record_type, &body).is_ok());
         }
     }
 }
