@@ -24,9 +24,6 @@ const WAIT: Duration = Duration::from_millis(200);
 /// Between two reads while little comes: what publishers send together is taken together.
 const PAUSE: Duration = Duration::from_millis(80);
 
-/// How much nicer the ledger is than those who are answered at once; the fold is as nice.
-const NICENESS: i32 = 5;
-
 /// How long it waits after the disk has said no.
 const AGAIN: Duration = Duration::from_secs(2);
 /// How long a ledger that is far behind goes on when the hub stops; the next start takes up the rest.
@@ -59,13 +56,6 @@ impl FollowError {
     /// Whether the disk is at fault rather than what is kept on it.
     fn may_pass(&self) -> bool {
         matches!(self, Self::Store(tile_store::Error::Io { .. } | tile_store::Error::Poisoned))
-    }
-}
-
-/// Where processors are short, publishers and portals come first: what is acknowledged is durable, and the next checkpoint covers it.
-fn yield_to_callers() {
-    if let Err(error) = rustix::process::nice(NICENESS) {
-        tracing::warn!(%error, "the ledger competes with publishers and portals for the processors");
     }
 }
 
@@ -103,7 +93,6 @@ impl Follow {
     /// Follows until told to stop. When the disk said no it opens its files again, which brings them back to what was durable, as
     /// long as it takes; what was signed before is met again before anything new is signed.
     pub(crate) fn on_and_on(mut self, stop: &AtomicBool) -> Result<(), FollowError> {
-        yield_to_callers();
         loop {
             let Err(error) = self.until(stop) else { return Ok(()) };
             let reason = telemetry::told(&error);

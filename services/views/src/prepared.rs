@@ -24,7 +24,7 @@ use view_store::{Expect, Options, View, ViewStore};
 use crate::copying::Given;
 use crate::fold::{BulkOptions, BulkProgress, Fed, Feed, FeedOptions, Fold, FoldError, Totals};
 use crate::runtime::StartError;
-use crate::scratch::{BULK_CHANGES_MIN, discard, sort_of};
+use crate::scratch::{BULK_BATCH, BULK_CHANGES_MIN, discard, sort_of};
 
 /// Entries that prepared views may lack to be called level: the serving fold's thread folds them when it lets them take over.
 const LEVEL_ENTRIES: u64 = 4096;
@@ -280,7 +280,10 @@ impl Beside {
 
     fn run(fold: Fold, share: u8, sort: Option<PathBuf>) -> Result<Self, FoldError> {
         let basis = fold.control().serving();
-        let (told, status) = watch::channel(status_of(&fold, None));
+        let mut first = status_of(&fold, None);
+        // Whoever is to fold in bulk is taken from its thread only when it has.
+        first.level &= sort.is_none();
+        let (told, status) = watch::channel(first);
         let stop = Arc::new(AtomicBool::new(false));
         let stopping = Arc::clone(&stop);
         let run = move || run(fold, sort.as_deref(), share.clamp(1, 100), &stopping, &told);
@@ -348,15 +351,19 @@ fn in_bulk(
     let alone = share == 100;
     let options = BulkOptions {
         changes_min: BULK_CHANGES_MIN,
-        batch: if alone { BATCH_ENTRIES_ALONE } else { BATCH_ENTRIES },
+        batch: if alone { BULK_BATCH } else { BATCH_ENTRIES_ALONE },
         threads: if alone { 2 } else { 1 },
     };
     let target = fold.log().ends();
-    fold.fold_bulk(sort, &target, options, |BulkProgress { ordered, folded }, worked| {
+    let done = fold.fold_bulk(sort, &target, options, |BulkProgress { ordered, folded }, worked| {
         status.send_modify(|status| (status.ordered, status.entries) = (ordered, folded));
         rest(worked, share, stop);
         !stop.load(Ordering::Acquire)
-    })
+    })?;
+    if done {
+        status.send_replace(status_of(fold, None));
+    }
+    Ok(done)
 }
 
 fn follow(

@@ -8,11 +8,12 @@ use projection::FOLD_VERSION;
 use projection::basis::Basis;
 use record::Stream;
 use view_store::{Expect, Options, ViewStore};
-use views::fold::{Fed, Feed, FeedOptions, Fold, FoldError, Stages};
+use views::fold::{BulkOptions, Fed, Feed, FeedOptions, Fold, FoldError, Stages};
 use views::runtime::{StartError, ViewsHandle};
 
 use super::figure::{Budget, Figure, Limit};
 
+const BULK: BulkOptions = BulkOptions { changes_min: 1, batch: 16_384, threads: 2 };
 const OPTIONS: FeedOptions = FeedOptions { entries_max: 4096, bytes_max: 8 << 20, follow: false };
 /// Parts of the log whose costs are told apart.
 const PARTS: u64 = 10;
@@ -59,6 +60,32 @@ pub(super) fn measure(handle: &ViewsHandle, growth: bool) -> Result<Vec<Figure>,
         }
     }
     Ok(figures)
+}
+
+/// Folds the log in bulk, against the same in its own order, each from the first change to the last.
+pub(super) fn bulk(handle: &ViewsHandle) -> Result<Vec<Figure>, StartError> {
+    let (in_order, bulk) = (tempfile::tempdir()?, tempfile::tempdir()?);
+    let mut stream = begin(in_order.path(), &handle.log, handle)?;
+    let whole = sum(&parts(&mut stream, &handle.log)?);
+    let mut fold = begin(bulk.path(), &handle.log, handle)?;
+    // What the log holds that is compared.
+    let (target, begun) = (stream.positions().clone(), Instant::now());
+    fold.fold_bulk(&bulk.path().join("sort"), &target, BULK, |_, _| true)?;
+    let (took, changes) = (begun.elapsed(), target.of(Stream::Change).total());
+    let equal = f64::from(u8::from(fold.digest().digest() == stream.digest().digest())) * 100.0;
+    let limit = Some(Limit { what: "the fold in the order of the log", value: whole.per_s(whole.changes) });
+    let value = changes as f64 / took.as_secs_f64().max(1e-6);
+    let budget = Budget::AtLeast(60_000.0, Some(2.0));
+    Ok(vec![
+        Figure { name: "bulk", value, unit: "changes/s", limit, budget },
+        Figure {
+            name: "bulk_equal",
+            value: equal,
+            unit: "% of digests",
+            limit: None,
+            budget: Budget::AtLeast(100.0, None),
+        },
+    ])
 }
 
 /// Changes a second at the end of a log, which may be another one than the views are of, with the same entries.

@@ -21,6 +21,7 @@ use identity::{CertPaths, ClientTls};
 use nation::{Nation, REGISTERS};
 use record::{Positions, Stream};
 use tonic::transport::{Channel, Endpoint};
+use views::runtime::{StartError, ViewsHandle};
 use wire::admin::RegisterContractRequest;
 use wire::admin::admin_service_client::AdminServiceClient;
 
@@ -58,6 +59,8 @@ pub enum Measure {
     Publish,
     /// The fold from scratch: rates at the end of the log, time of linkage.
     Fold,
+    /// The fold in bulk, as a rebuild does it, against the fold in the order of the log.
+    Bulk,
     /// Publishing at three times the maximum, questions meanwhile; one publisher and one search beside others.
     Overload,
     /// From publishing to the views, at half of the maximum load.
@@ -197,7 +200,13 @@ impl Bench<'_> {
             self.figures.extend(replay::measure(&auditor, &self.hub.handle).await?);
         }
         if self.plan.has(Measure::Fold) || self.plan.has(Measure::Growth) {
-            self.fold().await?;
+            let growth = self.plan.has(Measure::Growth);
+            self.fold(move |handle| fold::measure(handle, growth)).await?;
+            #[cfg(feature = "kafka")]
+            self.figures.extend(kafka::reading(self.plan, &self.hub.handle).await?);
+        }
+        if self.plan.has(Measure::Bulk) {
+            self.fold(fold::bulk).await?;
         }
         Ok(known)
     }
@@ -322,13 +331,14 @@ impl Bench<'_> {
         Ok(())
     }
 
-    async fn fold(&mut self) -> Result<(), CommandError> {
-        let (handle, growth) = (self.hub.handle.clone(), self.plan.has(Measure::Growth));
-        let measured = tokio::task::spawn_blocking(move || fold::measure(&handle, growth)).await;
+    async fn fold(
+        &mut self,
+        measure: impl FnOnce(&ViewsHandle) -> Result<Vec<Figure>, StartError> + Send + 'static,
+    ) -> Result<(), CommandError> {
+        let handle = self.hub.handle.clone();
+        let measured = tokio::task::spawn_blocking(move || measure(&handle)).await;
         let measured = measured.map_err(|error| CommandError::failed(error.to_string(), "run with -v to see why"))?;
         self.figures.extend(measured.map_err(|error| CommandError::failed(told(&error), "run with -v to see why"))?);
-        #[cfg(feature = "kafka")]
-        self.figures.extend(kafka::reading(self.plan, &self.hub.handle).await?);
         Ok(())
     }
 
