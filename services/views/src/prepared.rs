@@ -24,7 +24,7 @@ use view_store::{Expect, Options, View, ViewStore};
 use crate::copying::Given;
 use crate::fold::{BulkOptions, BulkProgress, Fed, Feed, FeedOptions, Fold, FoldError, Totals};
 use crate::runtime::StartError;
-use crate::scratch::{BULK_BATCH, BULK_CHANGES_MIN, discard, sort_of};
+use crate::scratch::{discard, sort_of};
 
 /// Entries that prepared views may lack to be called level: the serving fold's thread folds them when it lets them take over.
 const LEVEL_ENTRIES: u64 = 4096;
@@ -348,11 +348,9 @@ fn in_bulk(
     stop: &AtomicBool,
     status: &watch::Sender<PreparedStatus>,
 ) -> Result<bool, FoldError> {
-    let alone = share == 100;
-    let options = BulkOptions {
-        changes_min: BULK_CHANGES_MIN,
-        batch: if alone { BULK_BATCH } else { BATCH_ENTRIES_ALONE },
-        threads: if alone { 2 } else { 1 },
+    let options = match share {
+        100 => BulkOptions::ALONE,
+        _ => BulkOptions { batch: BATCH_ENTRIES_ALONE, threads: 1, ..BulkOptions::ALONE },
     };
     let target = fold.log().ends();
     let done = fold.fold_bulk(sort, &target, options, |BulkProgress { ordered, folded }, worked| {

@@ -15,7 +15,6 @@ use crate::runtime::StartError;
 
 /// A scratch store belongs to no log: it is discarded, never opened again.
 const LOG_ID: [u8; 16] = *b"a scratch store ";
-const BULK: BulkOptions = BulkOptions { changes_min: BULK_CHANGES_MIN, batch: BULK_BATCH, threads: 2 };
 const FEED: FeedOptions = FeedOptions { entries_max: 4096, bytes_max: 8 << 20, follow: false };
 
 /// Folds the log up to `ends` into a new store under `dir`; what was there is discarded. `wanted` gets the entries done and all of
@@ -36,7 +35,8 @@ pub(crate) fn fold_up_to(
     let mut fold = Fold::resume(store, log.clone(), secret.clone(), basis)?;
     let total = entries(ends);
     let sort = sort_of(dir);
-    let bulk = fold.fold_bulk(&sort, ends, BULK, |BulkProgress { folded, .. }, _| wanted(folded, total))?;
+    let bulk =
+        fold.fold_bulk(&sort, ends, BulkOptions::ALONE, |BulkProgress { folded, .. }, _| wanted(folded, total))?;
     if !bulk {
         drop(fold);
         discard(dir)?;
@@ -62,11 +62,6 @@ pub(crate) fn fold_up_to(
     fold.settle()?;
     Ok(Some(fold))
 }
-
-/// Below so many changes a log is folded in its own order: putting them in another would not pay.
-pub(crate) const BULK_CHANGES_MIN: u64 = 1_000;
-/// Changes of a batch of a bulk fold that has a thread to itself: what a subject's records write again and again is then written once.
-pub(crate) const BULK_BATCH: usize = 16_384;
 
 /// Where the order of changes stands while the store in `dir` is folded in bulk.
 pub(crate) fn sort_of(dir: &Path) -> PathBuf {

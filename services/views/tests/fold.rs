@@ -71,26 +71,7 @@ async fn fold_in_order(nation: &NationLog, entries: Vec<Bytes>, store: StoreKind
     let opened = std::iter::once(opened(partitions)).chain(nation.prefix[1..].iter().cloned());
     append_to(&log, partitions, opened.chain(entries).collect()).await;
     let views = dir.path().join("views");
-    let mut fold = open_fold(&views, store, &log);
-    // As views are, when they are folded beside others.
-    let sort = dir.path().join("sort");
-    let mut bulk = chance.below(2) == 0;
-    while bulk {
-        let (batch, crash_after) = (1 + chance.below(500), 1 + chance.below(6));
-        assert!(fold.bulk_goes_on(&sort).expect("readable"));
-        bulk = !fold_bulk(&mut fold, &log, &sort, batch, crash_after);
-        drop(fold);
-        fold = open_fold(&views, store, &log);
-    }
-    loop {
-        let (batch, crash_after) = (1 + chance.below(700), 1 + chance.below(6));
-        if fold_batches(&mut fold, &log, batch, crash_after) {
-            break;
-        }
-        // Dropped without a word, as a killed process would; the store then redoes what it must.
-        drop(fold);
-        fold = open_fold(&views, store, &log);
-    }
+    let fold = fold_with_kills(&views, store, &log, 700, chance);
     let outcome = Outcome {
         digest: fold.digest().digest().to_string(),
         totals: fold.totals(),

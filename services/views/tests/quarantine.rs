@@ -14,18 +14,6 @@ use tempfile::tempdir;
 use view_store::StoreKind;
 use views::fold::{Fold, Quarantined, parked, parked_of};
 
-/// A small generator of chance; xorshift64*.
-struct Chance(u64);
-
-impl Chance {
-    fn below(&mut self, n: usize) -> usize {
-        self.0 ^= self.0 >> 12;
-        self.0 ^= self.0 << 25;
-        self.0 ^= self.0 >> 27;
-        (self.0.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 33) as usize % n
-    }
-}
-
 /// An entry of the record whose body is no envelope.
 fn broken(of: &ChangeEntry) -> Bytes {
     let header = EntryHeader { version: 900, ..Entry::decode(&of.bytes).expect("sound").header };
@@ -111,25 +99,7 @@ async fn folded(sequences: &[Sequence], dropped: &[Pseudonym], store: StoreKind,
     })
     .await;
     let views = dir.path().join("views");
-    let mut fold = open_fold(&views, store, &log);
-    // As views are, when they are folded beside others.
-    let sort = dir.path().join("sort");
-    let mut bulk = chance.below(2) == 0;
-    while bulk {
-        let (batch, crash_after) = (1 + chance.below(500), 1 + chance.below(6));
-        assert!(fold.bulk_goes_on(&sort).expect("readable"));
-        bulk = !fold_bulk(&mut fold, &log, &sort, batch, crash_after);
-        drop(fold);
-        fold = open_fold(&views, store, &log);
-    }
-    loop {
-        let (batch, crash_after) = (1 + chance.below(300), 1 + chance.below(6));
-        if fold_batches(&mut fold, &log, batch, crash_after) {
-            break;
-        }
-        drop(fold);
-        fold = open_fold(&views, store, &log);
-    }
+    let fold = fold_with_kills(&views, store, &log, 300, chance);
     let outcome = outcome(&fold);
     fold.close().expect("the store closes");
     log.close().await;

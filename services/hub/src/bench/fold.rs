@@ -13,7 +13,6 @@ use views::runtime::{StartError, ViewsHandle};
 
 use super::figure::{Budget, Figure, Limit};
 
-const BULK: BulkOptions = BulkOptions { changes_min: 1, batch: 16_384, threads: 2 };
 const OPTIONS: FeedOptions = FeedOptions { entries_max: 4096, bytes_max: 8 << 20, follow: false };
 /// Parts of the log whose costs are told apart.
 const PARTS: u64 = 10;
@@ -70,7 +69,7 @@ pub(super) fn bulk(handle: &ViewsHandle) -> Result<Vec<Figure>, StartError> {
     let mut fold = begin(bulk.path(), &handle.log, handle)?;
     // What the log holds that is compared.
     let (target, begun) = (stream.positions().clone(), Instant::now());
-    fold.fold_bulk(&bulk.path().join("sort"), &target, BULK, |_, _| true)?;
+    fold.fold_bulk(&bulk.path().join("sort"), &target, BulkOptions::ALONE, |_, _| true)?;
     let (took, changes) = (begun.elapsed(), target.of(Stream::Change).total());
     let equal = f64::from(u8::from(fold.digest().digest() == stream.digest().digest())) * 100.0;
     let limit = Some(Limit { what: "the fold in the order of the log", value: whole.per_s(whole.changes) });

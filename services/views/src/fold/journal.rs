@@ -188,6 +188,35 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_journal_that_begins_late_has_no_place_for_an_earlier_cursor() {
+        use record::{Index, Partition, Stream};
+        let dir = tempfile::tempdir().expect("a folder");
+        let expect = view_store::Expect { fold_version: FOLD_VERSION, log_id: [0; 16] };
+        let opened = view_store::ViewStore::open(&dir.path().join("views"), view_store::Options::default(), expect);
+        let mut store = opened.expect("the store opens").into_store();
+        let at = |end| {
+            let mut positions = Positions::new();
+            positions.set(Stream::Change, Partition(0), Index(end));
+            positions
+        };
+        let mut journal = Journal::load(&store.reader().view().expect("a view")).expect("a sound store");
+        let mut txn = store.begin().expect("a sound store");
+        journal.begin_at(&at(10), &mut txn);
+        txn.commit(&[], &[]).expect("written");
+        let mut txn = store.begin().expect("a sound store");
+        journal.touch(MentionId([7; 16]), Kind::Person, Touch::CHANGED);
+        journal.finish(&at(12), &mut txn).expect("written");
+        txn.commit(&[], &[]).expect("written");
+        let view = store.reader().view().expect("a view");
+        assert_eq!(locate(&view, &at(9)).expect("sound"), None, "what it missed is not told here");
+        let number = locate(&view, &at(10)).expect("sound").expect("it has missed nothing before");
+        let missed = after(&view, number).expect("sound").expect("all of it is kept");
+        assert_eq!(missed.iter().map(|batch| batch.touched.len()).collect::<Vec<_>>(), [1]);
+        let again = Journal::load(&view).expect("a sound store");
+        assert_eq!((again.first, again.next, again.kept), (journal.first, journal.next, journal.kept));
+    }
+
+    #[test]
     fn a_row_survives_both_ways() {
         let touched =
             vec![(MentionId([3; 16]), Touch::MERGED.of_kind(Kind::Parcel)), (MentionId([4; 16]), Touch::CHANGED)];

@@ -101,7 +101,7 @@ pub struct Fold {
     journal: Journal,
     quarantine: Quarantine,
     /// A bulk fold that is under way.
-    bulk: Option<bulk::Under>,
+    bulk: Option<bulk::UnderWay>,
 }
 
 impl Fold {
@@ -127,7 +127,7 @@ impl Fold {
         let links = LinkCache::load(&view)?;
         let journal = Journal::load(&view)?;
         let quarantine = Quarantine::load(&view)?;
-        let bulk = bulk::Under::load(&view)?;
+        let bulk = bulk::UnderWay::load(&view)?;
         drop(view);
         if fresh {
             // At once, so that whoever opens it after a kill knows what it is folded with.
@@ -291,7 +291,7 @@ impl Fold {
     fn fold_batch(
         &mut self,
         batch: Prepared,
-        bulk: Option<&bulk::Under>,
+        bulk: Option<&bulk::UnderWay>,
         stored: impl FnOnce() + Send + 'static,
     ) -> Result<Folded, FoldError> {
         let begun = Instant::now();
@@ -311,16 +311,16 @@ impl Fold {
         };
         for mut entry in batch.entries {
             let position = entry.logged.position;
-            if bulk.is_none() {
-                if self.positions.covers(position) {
-                    continue;
-                }
-                self.positions.include(position);
+            if bulk.is_none() && self.positions.covers(position) {
+                continue;
             }
             if step.control.revision != batch.revision {
                 entry.read = None;
             }
             step.entry(entry)?;
+            if bulk.is_none() {
+                self.positions.include(position);
+            }
         }
         let applied = Instant::now();
         let mut folded = step.finish();

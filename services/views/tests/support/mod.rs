@@ -217,8 +217,8 @@ pub fn fold_all(fold: &mut Fold, log: &EventLog) {
     assert!(fold_batches(fold, log, 4096, usize::MAX));
 }
 
-/// Folds what the log holds in bulk, in batches of at most `batch` changes, at most about `stop_after` batches, with the order of the
-/// changes in `sort`. Not what is in the log but once the bulk fold was done.
+/// Folds what the log holds in bulk, in batches of at most `batch` changes, about `stop_after` of them, with the order of the changes in
+/// `sort`. True when the bulk fold is done.
 pub fn fold_bulk(fold: &mut Fold, log: &EventLog, sort: &Path, batch: usize, mut stop_after: usize) -> bool {
     let options = BulkOptions { changes_min: 1, batch, threads: 1 + batch % 3 };
     let go_on = |_, _| {
@@ -226,6 +226,25 @@ pub fn fold_bulk(fold: &mut Fold, log: &EventLog, sort: &Path, batch: usize, mut
         stop_after > 0
     };
     fold.fold_bulk(sort, &log.ends(), options, go_on).expect("the fold takes every entry")
+}
+
+/// Folds the log by way of crashes, in batches of chance, and at first in bulk, as views are that are folded beside others, or not.
+pub fn fold_with_kills(views: &Path, store: StoreKind, log: &EventLog, batch_max: usize, chance: &mut Chance) -> Fold {
+    let sort = views.with_extension("sort");
+    let mut fold = open_fold(views, store, log);
+    let mut bulk = chance.below(2) == 0;
+    loop {
+        let (batch, stop_after) = (1 + chance.below(batch_max), 1 + chance.below(6));
+        if bulk {
+            assert!(fold.bulk_goes_on(&sort).expect("readable"), "a kill takes nothing of the order");
+            bulk = !fold_bulk(&mut fold, log, &sort, batch, stop_after);
+        } else if fold_batches(&mut fold, log, batch, stop_after) {
+            return fold;
+        }
+        // Dropped without a word, as a killed process would; the store then redoes what it must.
+        drop(fold);
+        fold = open_fold(views, store, log);
+    }
 }
 
 /// Folds what the log holds in bulk.

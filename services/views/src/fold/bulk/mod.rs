@@ -40,8 +40,14 @@ pub struct BulkOptions {
     pub changes_min: u64,
     /// Changes of a batch.
     pub batch: usize,
-    /// Threads that put the changes in order, beside the one that reads.
+    /// Threads that read what each change is ordered by; the caller's is one of them.
     pub threads: usize,
+}
+
+impl BulkOptions {
+    /// For views that have their processors to themselves. What a subject's records write again and again is written once a batch; a log of fewer than
+    /// a thousand changes is folded before it could be put in order.
+    pub const ALONE: Self = Self { changes_min: 1_000, batch: 16_384, threads: 2 };
 }
 
 /// How far a bulk fold is.
@@ -55,14 +61,14 @@ pub struct BulkProgress {
 
 /// What the store knows of a bulk fold under way.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Under {
+pub(super) struct UnderWay {
     /// What the log held when it began.
     target: Positions,
     /// Changes of the order that are folded.
     folded: u64,
 }
 
-impl Under {
+impl UnderWay {
     pub(super) fn load(view: &View) -> Result<Option<Self>, FoldError> {
         view.get(Table::Control, BULK)?.map(|row| Ok(Self::decode(&row)?)).transpose()
     }
@@ -126,7 +132,7 @@ impl Fold {
                 (under, order.ok_or_else(|| FoldError::Order(std::io::ErrorKind::NotFound.into()))?)
             }
             None => match self.begin_bulk(dir, target, options, &mut go_on)? {
-                Begun::Ordered(target, order) => (Under { target, folded: 0 }, order),
+                Begun::Ordered(target, order) => (UnderWay { target, folded: 0 }, order),
                 Begun::NotWorth => return Ok(true),
                 Begun::Ended => return Ok(false),
             },
@@ -193,7 +199,7 @@ impl Fold {
     /// Folds what of the order is not folded yet; a thread reads and prepares the batch after.
     fn fold_ordered(
         &mut self,
-        mut under: Under,
+        mut under: UnderWay,
         order: &Order,
         options: BulkOptions,
         go_on: &mut impl FnMut(BulkProgress, Duration) -> bool,
