@@ -350,7 +350,7 @@ fn in_bulk(
 ) -> Result<bool, FoldError> {
     let options = match share {
         100 => BulkOptions::ALONE,
-        _ => BulkOptions { batch: BATCH_ENTRIES_ALONE, threads: 1, ..BulkOptions::ALONE },
+        _ => BulkOptions { batch: BATCH_ENTRIES, threads: 1, ..BulkOptions::ALONE },
     };
     let target = fold.log().ends();
     let done = fold.fold_bulk(sort, &target, options, |BulkProgress { ordered, folded }, worked| {

@@ -216,7 +216,11 @@ pub(super) async fn prepare(
             last = Some(answer);
             continue;
         }
-        ordering.take().into_iter().for_each(Progress::finish);
+        if let Some(ordering) = ordering.take() {
+            // Entries that are no changes have no place in the order.
+            ordering.set(answer.entries_total);
+            ordering.finish();
+        }
         let progress = progress.get_or_insert_with(|| bar("prepare"));
         progress.total(answer.entries_total);
         progress.set(answer.entries);

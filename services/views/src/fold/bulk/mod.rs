@@ -47,7 +47,7 @@ pub struct BulkOptions {
 impl BulkOptions {
     /// For views that have their processors to themselves. What a subject's records write again and again is written once a batch; a log of fewer than
     /// a thousand changes is folded before it could be put in order.
-    pub const ALONE: Self = Self { changes_min: 1_000, batch: 16_384, threads: 2 };
+    pub const ALONE: Self = Self { changes_min: 1_000, batch: 8_192, threads: 2 };
 }
 
 /// How far a bulk fold is.
