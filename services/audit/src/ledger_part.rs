@@ -14,6 +14,7 @@ use telemetry::{Metrics, Readiness, told};
 use tile_store::{Signed, TileStore};
 use tokio::sync::watch;
 
+use crate::error::Error;
 use crate::follow::Follow;
 use crate::verify::verify_ledger;
 use crate::witnesses::Witnesses;
@@ -124,6 +125,20 @@ impl LedgerHandle {
             Ok(Err(_)) | Err(_) => self.status.borrow().clone(),
         };
         best(&last).or_else(|| last.signed.clone().filter(|signed| covers(signed, entries)))
+    }
+
+    /// Why there is no checkpoint that was waited for.
+    pub(crate) fn unsigned(&self) -> Error {
+        self.status.borrow().stopped.clone().map_or(Error::NoCheckpoint, Error::Stopped)
+    }
+
+    /// The newest checkpoint that the log signed; the first one is waited for at most `patience`.
+    pub(crate) async fn newest(&self, patience: Duration) -> Option<Arc<Signed>> {
+        let mut status = self.status.clone();
+        let there = status.wait_for(|status| status.signed.is_some() || status.stopped.is_some());
+        // Whatever ended it: what is there tells.
+        let _ = tokio::time::timeout(patience, there).await;
+        self.status.borrow().signed.clone()
     }
 }
 

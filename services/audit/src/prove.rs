@@ -26,8 +26,8 @@ const ENTRIES_MAX: usize = 4_096;
 const BYTES_MAX: usize = 32 << 20;
 /// Longest checkpoint and receipt that are taken, in bytes.
 const NOTE_BYTES_MAX: usize = 64 << 10;
-/// Longest wait for a checkpoint that covers what is to be proven.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// Longest wait for a checkpoint that covers what is asked for.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
 
 /// What goes into the bundle.
 #[derive(Default)]
@@ -105,11 +105,10 @@ async fn covering(inner: &Inner, plan: &Plan) -> Result<Arc<Signed>, Error> {
     if let Some(signed) = ledger.covering(&wanted, PATIENCE).await {
         return Ok(signed);
     }
-    if let Some(reason) = ledger.status.borrow().stopped.clone() {
-        return Err(Error::Stopped(reason));
-    }
-    let newest = wanted.into_iter().max_by_key(|at| at.index);
-    Err(newest.map_or(Error::NoCheckpoint, Error::NotCovered))
+    Err(match (ledger.unsigned(), wanted.into_iter().max_by_key(|at| at.index)) {
+        (Error::NoCheckpoint, Some(newest)) => Error::NotCovered(newest),
+        (why, _) => why,
+    })
 }
 
 fn plan(inner: &Inner, what: What) -> Result<Plan, Error> {

@@ -204,7 +204,7 @@ impl AuditService for Audit {
     ) -> Result<Response<Self::VerifyLedgerStream>, Status> {
         let caller = self.0.permit(&request, HubAction::VerifyViews)?;
         tracing::info!(actor = %caller, "the log is compared with its ledger");
-        Ok(Response::new(verify(&self.0)?))
+        Ok(Response::new(verify(&self.0).await?))
     }
 
     async fn replay(&self, request: Request<ReplayRequest>) -> Result<Response<Self::ReplayStream>, Status> {
@@ -235,9 +235,10 @@ impl Inner {
     }
 }
 
-fn verify(inner: &Arc<Inner>) -> Result<Responses<VerifyLedgerResponse>, Error> {
-    let signed = inner.deps.ledger.status.borrow().signed.clone().ok_or(Error::NoCheckpoint)?;
+async fn verify(inner: &Arc<Inner>) -> Result<Responses<VerifyLedgerResponse>, Error> {
     let place = inner.verification.clone().try_acquire_owned().map_err(|_| Error::Busy)?;
+    let ledger = &inner.deps.ledger;
+    let Some(signed) = ledger.newest(prove::PATIENCE).await else { return Err(ledger.unsigned()) };
     let (sender, receiver) = mpsc::channel(MESSAGES_QUEUED);
     let inner = inner.clone();
     tokio::task::spawn_blocking(move || {
