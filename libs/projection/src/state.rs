@@ -185,6 +185,7 @@ pub fn may_be_asked(order: &Order) -> bool {
         | Order::RegisterEpoch { .. }
         | Order::Decision { .. }
         | Order::Quarantine { .. }
+        | Order::FoldApproved { .. }
         | Order::Erasure { .. } => true,
         Order::LogOpened { .. }
         | Order::Cut { .. }
@@ -265,7 +266,7 @@ impl ControlState {
             }
             Order::RegisterEpoch { register, epoch, step, cut } => self.restate(register, epoch, step, cut),
             Order::ModelSwitch { epoch } => self.switch_model(epoch),
-            Order::ViewsReplaced { .. } => Effect::None,
+            Order::ViewsReplaced { .. } | Order::FoldApproved { .. } => Effect::None,
             Order::Decision { a, b, .. } if a == b => Effect::Void("a decision about one mention and itself".into()),
             Order::Decision { a, b, verdict } => Effect::Decision { index, a: a.min(b), b: a.max(b), verdict },
             Order::Erasure { records } => self.erase(records),

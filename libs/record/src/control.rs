@@ -119,6 +119,16 @@ pub enum Order {
         /// Digest of those that took over, at the same positions.
         after: [u8; 32],
     },
+    /// An operator read what another version of the fold says otherwise of the same log, and approved it: for the account only,
+    /// the program decides what it folds.
+    FoldApproved {
+        /// Number of the version that is approved.
+        fold_version: u32,
+        /// Digest of the views that the former version left.
+        before: [u8; 32],
+        /// Digest of what this version folds, at the same positions.
+        after: [u8; 32],
+    },
     /// Bodies are encrypted under the keys of this ring, and these are wrapped by this key from now on.
     Keys {
         /// The ring; a log has one.
@@ -285,6 +295,7 @@ impl Order {
             Self::Erasure { .. } => "erasure",
             Self::ModelSwitch { .. } => "model_switch",
             Self::ViewsReplaced { .. } => "views_replaced",
+            Self::FoldApproved { .. } => "fold_approved",
             Self::Keys { .. } => "keys",
             Self::SigningKey { .. } => "signing_key",
             Self::Asked { .. } => "asked",
@@ -348,6 +359,9 @@ impl Order {
             }
             Self::ViewsReplaced { before, after } => {
                 w.u8(14).raw(before).raw(after);
+            }
+            Self::FoldApproved { fold_version, before, after } => {
+                w.u8(17).u32(*fold_version).raw(before).raw(after);
             }
             Self::Keys { ring, wrapping } => {
                 w.u8(32).raw(ring).raw(wrapping);
@@ -432,6 +446,7 @@ impl Order {
             13 => Self::ModelSwitch { epoch: r.u32()? },
             14 => Self::ViewsReplaced { before: r.array()?, after: r.array()? },
             15 => Self::Erasure { records: read_pseudonyms(r)? },
+            17 => Self::FoldApproved { fold_version: r.u32()?, before: r.array()?, after: r.array()? },
             32 => Self::Keys { ring: r.array()?, wrapping: r.array()? },
             33 => Self::Asked { order: Box::new(Self::Erasure { records: read_pseudonyms(r)? }) },
             34 => Self::Decided { asked: Index(r.u64()?), approved: flag(r)? },

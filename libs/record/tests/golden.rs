@@ -209,13 +209,14 @@ fn control_entries_of_several_processes_and_the_quarantine_are_pinned() {
 }
 
 #[test]
-fn control_entries_about_keys_are_pinned() {
+fn control_entries_about_keys_and_approvals_are_pinned() {
     let orders = [
         Order::Keys { ring: [1; 16], wrapping: [2; 16] },
         Order::Asked { order: Box::new(Order::Erasure { records: vec![Pseudonym([3; 16]), Pseudonym([4; 16])] }) },
         Order::Decided { asked: Index(7), approved: true },
         Order::Decided { asked: Index(7), approved: false },
         Order::SigningKey { former: "a+1".into(), next: "a+2".into(), serves: true },
+        Order::FoldApproved { fold_version: 3, before: [1; 32], after: [2; 32] },
     ];
     let expected = [
         "2001010101010101010101010101010101020202020202020202020202020202 02",
@@ -223,6 +224,7 @@ fn control_entries_about_keys_are_pinned() {
         "22070000000000000001",
         "22070000000000000000",
         "2303612b31 03612b32 01",
+        &format!("11 03000000 {} {}", "01".repeat(32), "02".repeat(32)),
     ];
     for (order, expected) in orders.into_iter().zip(expected) {
         let control = Control { actor: "ops".into(), reason: "test".into(), order };

@@ -91,6 +91,10 @@ pub(super) enum Error {
     NotParked,
     #[error("no page token of this list: send the one that the last answer gave")]
     PageToken,
+    #[error(
+        "no difference with that digest was told by this process: run 'hub views diff --previous', read it, and give the digest after 'this program'"
+    )]
+    NotRead,
     #[error("share must be 1 to 100 percent, or 0 for the default")]
     Share,
     #[error("register '{0}' is not being restated: open that first")]
@@ -190,6 +194,7 @@ impl Error {
             Self::Prepare(PrepareError::Unknown(_)) => "basis_unknown",
             Self::Prepare(PrepareError::Failed(_)) => "prepare_failed",
             Self::Prepare(PrepareError::Stopped) => "fold_stopped",
+            Self::NotRead => "difference_not_read",
             Self::Share => "share_range",
             Self::NotRestated(_) => "redo_not_open",
             Self::NotPrepared(_) => "not_prepared",
@@ -241,6 +246,7 @@ impl Error {
             | Self::NotPrepared(_)
             | Self::OtherBasis(_)
             | Self::NeverSwitched
+            | Self::NotRead
             | Self::Learn(_)
             | Self::MuchGoes { .. }
             | Self::ErasedAlready(_)
@@ -332,6 +338,7 @@ impl From<Error> for Status {
             | Error::NotPrepared(_)
             | Error::OtherBasis(_)
             | Error::NeverSwitched
+            | Error::NotRead
             | Error::Learn(_)
             | Error::MuchGoes { .. }
             | Error::Verification(_)

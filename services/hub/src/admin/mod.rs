@@ -20,7 +20,7 @@ mod verify;
 mod views;
 
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use ::views::runtime::ViewsHandle;
@@ -34,19 +34,20 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tonic::{Request, Response, Status};
 use wire::admin::admin_service_server::AdminService;
 use wire::admin::{
-    AbortRedoRequest, AbortRedoResponse, CommitRedoRequest, CommitRedoResponse, CompareViewsRequest,
-    DecideErasureRequest, DecideErasureResponse, DecideOrderRequest, DecideOrderResponse, DecideRequest,
-    DecideResponse, DiscardViewsRequest, DiscardViewsResponse, DropQuarantinedRequest, DropQuarantinedResponse,
-    EraseRequest, EraseResponse, GetContractRequest, GetContractResponse, GetKeysRequest, GetKeysResponse,
-    GetPolicyRequest, GetPolicyResponse, GetProceduresRequest, GetProceduresResponse, ImportUnitsRequest,
-    ImportUnitsResponse, LearnModelRequest, ListContractsRequest, ListContractsResponse, ListDecisionsRequest,
-    ListDecisionsResponse, ListErasuresRequest, ListErasuresResponse, ListModelsRequest, ListModelsResponse,
-    ListOrdersRequest, ListOrdersResponse, ListQuarantineRequest, ListQuarantineResponse, ListUnitsRequest,
-    ListUnitsResponse, OpenRedoRequest, OpenRedoResponse, PrepareViewsRequest, ProposeModelRequest,
-    ProposeModelResponse, PutPolicyRequest, PutPolicyResponse, PutProceduresRequest, PutProceduresResponse,
-    RegisterContractRequest, RegisterContractResponse, ReplaceViewsRequest, ReplaceViewsResponse,
-    RetryQuarantinedRequest, RetryQuarantinedResponse, RotateKeysRequest, RotateKeysResponse, RotateSigningKeyRequest,
-    RotateSigningKeyResponse, SwitchModelRequest, SwitchModelResponse, VerifyViewsRequest,
+    AbortRedoRequest, AbortRedoResponse, ApproveFoldRequest, ApproveFoldResponse, CommitRedoRequest,
+    CommitRedoResponse, CompareViewsRequest, DecideErasureRequest, DecideErasureResponse, DecideOrderRequest,
+    DecideOrderResponse, DecideRequest, DecideResponse, DiscardViewsRequest, DiscardViewsResponse,
+    DropQuarantinedRequest, DropQuarantinedResponse, EraseRequest, EraseResponse, GetContractRequest,
+    GetContractResponse, GetKeysRequest, GetKeysResponse, GetPolicyRequest, GetPolicyResponse, GetProceduresRequest,
+    GetProceduresResponse, ImportUnitsRequest, ImportUnitsResponse, LearnModelRequest, ListContractsRequest,
+    ListContractsResponse, ListDecisionsRequest, ListDecisionsResponse, ListErasuresRequest, ListErasuresResponse,
+    ListModelsRequest, ListModelsResponse, ListOrdersRequest, ListOrdersResponse, ListQuarantineRequest,
+    ListQuarantineResponse, ListUnitsRequest, ListUnitsResponse, OpenRedoRequest, OpenRedoResponse,
+    PrepareViewsRequest, ProposeModelRequest, ProposeModelResponse, PutPolicyRequest, PutPolicyResponse,
+    PutProceduresRequest, PutProceduresResponse, RegisterContractRequest, RegisterContractResponse,
+    ReplaceViewsRequest, ReplaceViewsResponse, RetryQuarantinedRequest, RetryQuarantinedResponse, RotateKeysRequest,
+    RotateKeysResponse, RotateSigningKeyRequest, RotateSigningKeyResponse, SwitchModelRequest, SwitchModelResponse,
+    VerifyViewsRequest,
 };
 
 use error::Error;
@@ -79,6 +80,8 @@ struct Inner {
     command: Arc<Semaphore>,
     /// One verification at a time.
     verification: Arc<Semaphore>,
+    /// The last difference between versions of the fold that was told whole.
+    difference_told: Mutex<Option<views::DifferenceTold>>,
     stopping: watch::Receiver<bool>,
 }
 
@@ -117,6 +120,7 @@ impl Admin {
             scratch,
             command,
             verification,
+            difference_told: Mutex::default(),
             stopping,
         }))
     }
@@ -244,6 +248,13 @@ impl AdminService for Admin {
         request: Request<ReplaceViewsRequest>,
     ) -> Result<Response<ReplaceViewsResponse>, Status> {
         Ok(Response::new(views::replace(&self.0, request).await?))
+    }
+
+    async fn approve_fold(
+        &self,
+        request: Request<ApproveFoldRequest>,
+    ) -> Result<Response<ApproveFoldResponse>, Status> {
+        Ok(Response::new(views::approve(&self.0, request).await?))
     }
 
     async fn discard_views(

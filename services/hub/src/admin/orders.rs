@@ -40,9 +40,11 @@ fn action_of(order: &Order) -> Option<HubAction> {
         Order::Contract { .. } => Some(HubAction::ContractsRegister),
         Order::Units { .. } => Some(HubAction::UnitsImport),
         Order::Policy { .. } | Order::Procedures { .. } => Some(HubAction::Policies),
-        Order::Model { .. } | Order::ModelSwitch { .. } | Order::RegisterEpoch { .. } | Order::Quarantine { .. } => {
-            Some(HubAction::SwitchViews)
-        }
+        Order::Model { .. }
+        | Order::ModelSwitch { .. }
+        | Order::RegisterEpoch { .. }
+        | Order::Quarantine { .. }
+        | Order::FoldApproved { .. } => Some(HubAction::SwitchViews),
         Order::Decision { .. } => Some(HubAction::Review),
         Order::Erasure { .. }
         | Order::LogOpened { .. }
@@ -83,6 +85,7 @@ fn about(order: &Order) -> String {
             format!("{step} epoch {} of register {register}", epoch.0)
         }
         Order::Decision { a, b, verdict } => format!("{} {} {}", a.to_hex(), verdict.name(), b.to_hex()),
+        Order::FoldApproved { fold_version, .. } => format!("fold version {fold_version}"),
         Order::Erasure { records } => format!("{} records", records.len()),
         Order::Quarantine { partition, index, step, .. } => {
             format!("{} change/{}/{}", step.name(), partition.0, index.0)

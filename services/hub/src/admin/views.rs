@@ -3,14 +3,14 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
 use access::HubAction;
 use futures::Stream;
 use projection::basis::BasisName;
 use record::control::Order;
-use record::{MentionId, RegisterName};
+use record::{Digest, MentionId, RegisterName};
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Status};
@@ -19,9 +19,9 @@ use views::former;
 use views::prepared::{Aligned, PreparedStatus};
 use views::query::{FieldCounts, Fields, compare_fields};
 use wire::admin::{
-    Basis, CauseCount, CompareViewsRequest, CompareViewsResponse, Difference, DiscardViewsRequest,
-    DiscardViewsResponse, FieldDifference, MentionCounts, PrepareViewsRequest, PrepareViewsResponse, RecordCounts,
-    ReplaceViewsRequest, ReplaceViewsResponse, RowKindCounts, SubjectMove,
+    ApproveFoldRequest, ApproveFoldResponse, Basis, CauseCount, CompareViewsRequest, CompareViewsResponse, Difference,
+    DiscardViewsRequest, DiscardViewsResponse, FieldDifference, MentionCounts, PrepareViewsRequest,
+    PrepareViewsResponse, RecordCounts, ReplaceViewsRequest, ReplaceViewsResponse, RowKindCounts, SubjectMove,
 };
 
 use super::Inner;
@@ -154,6 +154,15 @@ pub(super) async fn compare(inner: &Arc<Inner>, request: Request<CompareViewsReq
     Ok(Box::pin(ReceiverStream::new(receiver)))
 }
 
+/// A difference between versions of the fold that somebody was told.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct DifferenceTold {
+    /// This program's version.
+    fold_version: u32,
+    before: Digest,
+    after: Digest,
+}
+
 /// What is compared.
 enum Sides {
     /// Prepared views and those that serve.
@@ -190,8 +199,16 @@ fn of_former(
 ) -> Option<Result<CompareViewsResponse, Error>> {
     let last = match former::align(&inner.handle, folder, &inner.scratch, progress(inner, sender)) {
         Ok(Some((aligned, stores))) => {
+            let told = DifferenceTold {
+                fold_version: aligned.prepared.fold_version,
+                before: aligned.serving.digest,
+                after: aligned.prepared.digest,
+            };
             let last = differences(inner, aligned, samples, sender);
             drop(stores);
+            if let Some(Ok(_)) = last {
+                *inner.difference_told.lock().unwrap_or_else(PoisonError::into_inner) = Some(told);
+            }
             last
         }
         Ok(None) => ended(inner),
@@ -343,6 +360,21 @@ pub(super) async fn replace(
     let (before, after) = inner.handle.operator.switch(!body.approve_difference).await?;
     inner.order(&turn, Order::ViewsReplaced { before: before.0, after: after.0 }).await?;
     Ok(ReplaceViewsResponse { before_digest: before.to_string(), after_digest: after.to_string() })
+}
+
+/// Writes that what this version of the fold says otherwise was approved, when this process told that difference.
+pub(super) async fn approve(
+    inner: &Arc<Inner>,
+    mut request: Request<ApproveFoldRequest>,
+) -> Result<ApproveFoldResponse, Error> {
+    let body = std::mem::take(request.get_mut());
+    let turn = inner.turn(&request, HubAction::SwitchViews, &body.reason).await?;
+    let told = *inner.difference_told.lock().unwrap_or_else(PoisonError::into_inner);
+    let read = told.filter(|told| told.after.to_string() == body.after_digest).ok_or(Error::NotRead)?;
+    let DifferenceTold { fold_version, before, after } = read;
+    inner.order(&turn, Order::FoldApproved { fold_version, before: before.0, after: after.0 }).await?;
+    let (before_digest, after_digest) = (before.to_string(), after.to_string());
+    Ok(ApproveFoldResponse { fold_version, before_digest, after_digest })
 }
 
 /// Removes prepared views, or those that served before.

@@ -4,8 +4,8 @@ use clap::{Args, Subcommand};
 use tonic::transport::Channel;
 use wire::admin::admin_service_client::AdminServiceClient;
 use wire::admin::{
-    Basis, CompareViewsRequest, Difference, DiscardViewsRequest, PrepareViewsRequest, PrepareViewsResponse,
-    ReplaceViewsRequest, ReplaceViewsResponse, SubjectMove, VerifyViewsRequest,
+    ApproveFoldRequest, Basis, CompareViewsRequest, Difference, DiscardViewsRequest, PrepareViewsRequest,
+    PrepareViewsResponse, ReplaceViewsRequest, ReplaceViewsResponse, SubjectMove, VerifyViewsRequest,
 };
 
 use crate::answers::as_json;
@@ -60,6 +60,11 @@ pub enum ViewsCommand {
         after_help = "Example:\n  hub views replace --approve-difference --reason 'rows mended, difference read'"
     )]
     Replace(ReplaceArgs),
+    /// Approve what this version of the fold says otherwise than the former program's, as 'hub views diff --previous' showed it
+    #[command(
+        after_help = "Example:\n  hub views diff --previous\n  hub views approve 5f0c…e1 --reason 'difference read: names are compared without tone marks'\n\nThe digest is the one after 'this program'. The approval is an entry of the log; 'hub views discard --previous' frees the space."
+    )]
+    Approve(ApproveArgs),
     /// Remove the prepared views, or those that served before
     #[command(after_help = "Example:\n  hub views discard --previous")]
     Discard(DiscardArgs),
@@ -138,6 +143,20 @@ pub struct ReplaceArgs {
     pub connection: ConnectionArgs,
 }
 
+/// Arguments of `hub views approve`.
+#[derive(Debug, Clone, Args)]
+pub struct ApproveArgs {
+    /// Digest of what this program folds, 64 hexadecimal digits
+    #[arg(value_name = "DIGEST")]
+    pub digest: String,
+    /// Why, kept in the log
+    #[arg(long, value_name = "TEXT")]
+    pub reason: String,
+    /// Which hub, and as whom; by default as operator/ops.
+    #[command(flatten)]
+    pub connection: ConnectionArgs,
+}
+
 /// Arguments of `hub views discard`.
 #[derive(Debug, Clone, Args)]
 pub struct DiscardArgs {
@@ -180,6 +199,18 @@ pub async fn run(args: &ViewsArgs, context: &Context) -> Result<Exit, CommandErr
             let channel = args.connection.connect(context, DEFAULT_CALLER).await?;
             let (reason, approve_difference) = (args.reason.clone(), args.approve_difference);
             replace(channel, ReplaceViewsRequest { reason, approve_difference }, context).await
+        }
+        ViewsCommand::Approve(args) => {
+            let channel = args.connection.connect(context, DEFAULT_CALLER).await?;
+            let request = ApproveFoldRequest { reason: args.reason.clone(), after_digest: args.digest.clone() };
+            let done = AdminServiceClient::new(channel).approve_fold(request).await?.into_inner();
+            context.output.show(&as_json("hub.admin.v1.ApproveFoldResponse", &done), || {
+                format!(
+                    "fold version {} is approved\nformer        {}\nthis program  {}\n",
+                    done.fold_version, done.before_digest, done.after_digest
+                )
+            })?;
+            Ok(Exit::Ok)
         }
         ViewsCommand::Discard(args) => {
             let channel = args.connection.connect(context, DEFAULT_CALLER).await?;

@@ -218,7 +218,7 @@ section! {
         /// Erasures have a key of their own: `keys.second_person`.
         second_person: Vec<String> = Vec::new(), SomeOf(&[
             "contract", "units", "policy", "procedures", "model", "model_switch", "register_epoch", "decision",
-            "quarantine",
+            "quarantine", "fold_approved",
         ]);
     }
 }

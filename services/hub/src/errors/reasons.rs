@@ -378,6 +378,11 @@ pub(super) const ADMINISTRATION: Section = Section {
         word("basis_unknown", "a model or an epoch that the log does not have", "`hub link epoch list`"),
         word("prepare_failed", "folding the prepared views failed", "the operator finds the reason in the hub's log"),
         word("share_range", "not a share", "1 to 100 percent, or 0 for the default"),
+        word(
+            "difference_not_read",
+            "no difference with that digest was told by this process",
+            "`hub views diff --previous`, read it, and give the digest of this program",
+        ),
         word("redo_not_open", "the register is not being restated", "`hub register redo` first"),
         word("not_prepared", "views on this basis are not prepared", "prepare them first"),
         word(

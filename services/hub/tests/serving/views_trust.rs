@@ -84,6 +84,14 @@ fn what_another_fold_version_said_otherwise_is_told_with_causes_and_fields() {
     let text = hub.ask(&["views", "diff", "--previous"]);
     let text = String::from_utf8_lossy(&text.stdout).into_owned();
     assert!(text.contains(&format!("fold version {of_earlier}")) && text.contains("cause"), "{text}");
+    let digest = diff["prepared_digest"].as_str().expect("a digest");
+    let unread = hub.ask(&["views", "approve", &"0".repeat(64), "--reason", "never read"]);
+    assert_eq!(unread.status.code(), Some(3), "{}", stderr(&unread));
+    let approved = hub.json(&["views", "approve", digest, "--reason", "one head is said otherwise"]);
+    assert_eq!(number(&approved["fold_version"]), u64::from(projection::FOLD_VERSION), "{approved}");
+    let entries = hub.ask(&["audit", "replay", "--stream", "control", "--case", "audit 7", "--json"]);
+    let entries = String::from_utf8_lossy(&entries.stdout).into_owned();
+    assert!(entries.contains("fold_approved") && entries.contains("one head is said otherwise"), "{entries}");
     hub.json(&["views", "discard", "--previous"]);
     let gone = hub.ask(&["views", "diff", "--previous"]);
     assert_eq!(gone.status.code(), Some(3), "{}", stderr(&gone));
