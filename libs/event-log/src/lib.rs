@@ -220,6 +220,22 @@ impl EventLog {
         }
     }
 
+    /// On Kafka: reads the changes before `until` that are not in the local files into them, as far as their bound leaves room: a body that is asked for
+    /// then costs no question to a broker. Nothing to do is found out from the local files alone. Returns how many
+    /// entries were read. An embedded log is all local.
+    ///
+    /// `go_on` is called after each batch, with the entries so far and the time that the last ones took; `false` ends it.
+    ///
+    /// # Errors
+    /// [`ReadError`]; brokers that do not answer are waited for.
+    pub fn fill_local(&self, until: &Positions, go_on: impl FnMut(u64, Duration) -> bool) -> Result<u64, ReadError> {
+        match self {
+            Self::Embedded(_) => Ok(0),
+            #[cfg(feature = "kafka")]
+            Self::Kafka(log) => log.fill_local(until, go_on),
+        }
+    }
+
     /// Waits until some partition of these streams ends after `seen`; `false` when the log was closed instead.
     pub async fn wait_beyond(&self, seen: &Positions, streams: StreamSet) -> bool {
         match self {

@@ -12,7 +12,7 @@
 //!
 //! `TOPIC-PARTITION.idx` has 8 bytes per index: the number of the `.dat` file (32 bits, from 1; 0 for none) and the offset in it in units of 8.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::os::unix::fs::FileExt as _;
@@ -161,6 +161,42 @@ impl Bodies {
         self.keep(std::slice::from_ref(entry), |_, _| true);
     }
 
+    /// Keeps those of these entries that are missing here.
+    pub(super) fn store_all_missing(&self, entries: &[Logged]) {
+        let missing = |entry: &&Logged| self.place(entry.position).is_none();
+        let missing: Vec<Logged> = entries.iter().filter(missing).cloned().collect();
+        self.keep(&missing, |_, _| true);
+    }
+
+    /// The first index of a partition that is missing here, of those from `from` on and before `until`.
+    pub(super) fn first_missing(&self, slot: usize, from: u64, until: u64) -> io::Result<Option<u64>> {
+        const AT_A_TIME: u64 = 8192;
+        let numbers: BTreeSet<u32> =
+            self.files.read().unwrap_or_else(PoisonError::into_inner).keys().copied().collect();
+        let mut places = vec![0; AT_A_TIME as usize * 8];
+        let mut at = from;
+        while at < until {
+            let wanted = AT_A_TIME.min(until - at);
+            let found = self.indexes[slot].read_at(&mut places[..wanted as usize * 8], at * 8)? / 8;
+            for place in places[..found * 8].chunks_exact(8) {
+                let place = u64::from_le_bytes(place.try_into().expect("eight bytes"));
+                if u32::try_from(place >> 32).is_ok_and(|number| !numbers.contains(&number)) {
+                    return Ok(Some(at));
+                }
+                at += 1;
+            }
+            if found == 0 {
+                return Ok(Some(at));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Whether another file can be begun without letting go of one.
+    pub(super) fn has_room(&self) -> bool {
+        self.bytes_max.is_none_or(|max| self.bytes() + self.file_bytes <= max)
+    }
+
     fn keep(&self, entries: &[Logged], wanted: impl Fn(u64, u64) -> bool) {
         let mut state = self.lock();
         if !state.bound {
@@ -266,6 +302,12 @@ impl Bodies {
 
     /// The entry at a position, if it is here and whole.
     pub(super) fn get(&self, position: Position) -> Option<Logged> {
+        let (file, offset) = self.place(position)?;
+        decode(&read_frame(&file, offset)?, position)
+    }
+
+    /// The file that an entry is in, and where.
+    fn place(&self, position: Position) -> Option<(Arc<File>, u64)> {
         if !self.lock().bound {
             return None;
         }
@@ -275,8 +317,7 @@ impl Bodies {
         self.indexes[slot].read_exact_at(&mut place, position.index.0.checked_mul(8)?).ok()?;
         let place = u64::from_le_bytes(place);
         let file = self.file(u32::try_from(place >> 32).ok()?)?;
-        let bytes = read_frame(&file, (place & u64::from(u32::MAX)) << 3)?;
-        decode(&bytes, position)
+        Some((file, (place & u64::from(u32::MAX)) << 3))
     }
 
     /// Bytes of all files of entries.

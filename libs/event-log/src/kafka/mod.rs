@@ -21,7 +21,7 @@ use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rdkafka::Offset;
 use record::{Index, Partition, Position, Positions, Stream, Timestamp};
@@ -130,6 +130,49 @@ impl Kafka {
     /// Bytes of the local files of entries.
     pub fn local_bytes(&self) -> u64 {
         self.inner.bodies.as_ref().map_or(0, Bodies::bytes)
+    }
+
+    /// See [`EventLog::fill_local`](crate::EventLog::fill_local).
+    pub fn fill_local(
+        &self,
+        until: &Positions,
+        mut go_on: impl FnMut(u64, Duration) -> bool,
+    ) -> Result<u64, ReadError> {
+        const ENTRIES: usize = 4096;
+        const BYTES: usize = 8 << 20;
+        const PATIENCE: Duration = Duration::from_millis(200);
+        let Some(bodies) = &self.inner.bodies else { return Ok(0) };
+        let (until, mut from, mut missing) = (until.of(Stream::Change), Positions::new(), false);
+        for (stream, partition, end) in until.iter() {
+            let slot =
+                self.inner.layout.slot(stream, partition).ok_or(ReadError::NoSuchPartition { stream, partition })?;
+            let found = bodies
+                .first_missing(slot, self.inner.ends.first_of(slot), end.0)
+                .map_err(|e| ReadError::Client { detail: format!("{}: {e}", bodies.dir().display()) })?;
+            missing |= found.is_some();
+            from.set(stream, partition, found.map_or(end, Index));
+        }
+        if !missing {
+            return Ok(0);
+        }
+        let mut reader = KafkaReader::new(Arc::clone(&self.inner), &from, StreamSet::empty().with(Stream::Change))?;
+        let mut entries = 0;
+        while !reader.positions().covers_all(&until) && bodies.has_room() {
+            let begun = Instant::now();
+            let batch = match reader.next_batch(ENTRIES, BYTES) {
+                Err(ReadError::Unanswered { .. }) => Vec::new(),
+                batch => batch?.entries,
+            };
+            if batch.is_empty() {
+                reader.wait(PATIENCE);
+            }
+            bodies.store_all_missing(&batch);
+            entries += batch.len() as u64;
+            if !go_on(entries, begun.elapsed()) {
+                break;
+            }
+        }
+        Ok(entries)
     }
 
     /// See [`EventLog::append`](crate::EventLog::append).

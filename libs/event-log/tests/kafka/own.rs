@@ -170,6 +170,65 @@ async fn local_files_give_what_brokers_no_longer_have() {
 }
 
 #[tokio::test]
+async fn local_files_are_filled_with_what_was_not_read_here() {
+    let topics = Topics::new("filled");
+    let dir = tempfile::tempdir().expect("a folder");
+    let writer: EventLog = Kafka::open(&topics.0).expect("opened").into();
+    writer.append(vec![entry(Stream::Control, 0, "first")]).await.expect("appended");
+    fill(&writer, 60).await;
+    let taken = writer.ends();
+    fill(&writer, 40).await;
+    let whole = read_all(&writer, &Positions::new(), StreamSet::empty().with(Stream::Change));
+    let mut options = topics.0.clone();
+    options.bodies = Some(LocalBodies { dir: dir.path().to_owned(), bytes_max: None });
+    let log = Kafka::open(&options).expect("opened");
+    // As a process that took views up to there: it reads what comes after.
+    let read_on = read_all(&EventLog::from(log.clone()), &taken, StreamSet::empty().with(Stream::Change));
+    let until = writer.ends();
+    let mut calls = 0;
+    let read = log
+        .fill_local(&until, |_, _| {
+            calls += 1;
+            true
+        })
+        .expect("filled");
+    assert!(calls > 0 && read >= (whole.len() - read_on.len()) as u64, "{read} of {}", whole.len());
+    assert_eq!(log.fill_local(&until, |_, _| true).expect("nothing to do"), 0);
+    drop(log);
+    // A lost file is filled again.
+    for file in std::fs::read_dir(dir.path()).expect("readable") {
+        let path = file.expect("readable").path();
+        if path.extension().is_some_and(|e| e == "dat") {
+            std::fs::remove_file(path).expect("removable");
+        }
+    }
+    let log = Kafka::open(&options).expect("opened");
+    assert_eq!(log.fill_local(&until, |_, _| true).expect("filled"), whole.len() as u64);
+    let mut records = rdkafka::TopicPartitionList::new();
+    for p in 0..4 {
+        records.add_partition_offset(&topics.topic(Stream::Change), p, rdkafka::Offset::End).expect("fits");
+    }
+    block_on(brokers::admin(&options.bootstrap).delete_records(&records, &AdminOptions::new())).expect("deleted");
+    for e in &whole {
+        assert_eq!(&log.read(e.locator).expect("it is in the local files"), e);
+    }
+}
+
+#[tokio::test]
+async fn local_files_are_not_filled_beyond_their_bound() {
+    let topics = Topics::new("bounded");
+    let dir = tempfile::tempdir().expect("a folder");
+    let writer: EventLog = Kafka::open(&topics.0).expect("opened").into();
+    writer.append(vec![entry(Stream::Control, 0, "first")]).await.expect("appended");
+    fill(&writer, 60).await;
+    let mut options = topics.0.clone();
+    options.bodies = Some(LocalBodies { dir: dir.path().to_owned(), bytes_max: Some(1) });
+    let log = Kafka::open(&options).expect("opened");
+    assert_eq!(log.fill_local(&writer.ends(), |_, _| true).expect("no room"), 0);
+    assert_eq!(log.local_bytes(), 0);
+}
+
+#[tokio::test]
 async fn a_missing_message_is_a_gap_and_stays_one() {
     let topics = Topics::new("gap");
     // A transaction's marker takes an offset that no message has: what this log never writes.

@@ -179,6 +179,52 @@ pub(super) async fn check_rows(handle: ViewsHandle, interval: Duration, mut stop
     }
 }
 
+/// Of the time, this part is spent on copying entries from brokers.
+const COPYING_SHARE: u32 = 2;
+/// Between two lines about it.
+const COPYING_TOLD: Duration = Duration::from_secs(10);
+
+/// Copies what this process has not read of a log on Kafka, because it took its views from another one or lost its local files, once its views have
+/// caught up with `target`. Questions are answered meanwhile; each body that is not there yet costs them one to a broker.
+pub(super) async fn fill_local(
+    handle: ViewsHandle,
+    log: EventLog,
+    target: Positions,
+    mut stopping: watch::Receiver<bool>,
+) {
+    let mut folded = handle.folded.clone();
+    tokio::select! {
+        reached = folded.wait_for(|folded| folded.covers_all(&target)) => if reached.is_err() { return },
+        _ = stopping.wait_for(|stopping| *stopping) => return,
+    }
+    let stop = stopping.clone();
+    let (begun, mut told_at) = (Instant::now(), Instant::now());
+    let filled = tokio::task::spawn_blocking(move || {
+        log.fill_local(&target, |entries, worked| {
+            if told_at.elapsed() >= COPYING_TOLD {
+                told_at = Instant::now();
+                tracing::info!(entries, "entries that were not read here are copied from the brokers");
+            }
+            std::thread::sleep((worked * (COPYING_SHARE - 1)).min(Duration::from_secs(1)));
+            !*stop.borrow()
+        })
+    });
+    match filled.await {
+        Ok(Ok(0)) => {}
+        Ok(Ok(entries)) => {
+            tracing::info!(
+                entries,
+                took_ms = begun.elapsed().as_millis(),
+                "entries that were not read here were copied from the brokers"
+            );
+        }
+        Ok(Err(error)) => {
+            tracing::warn!(error = %told(&error), "entries that were not read here are asked of the brokers one by one")
+        }
+        Err(panic) => tracing::error!(%panic, "copying entries from the brokers ended in a panic"),
+    }
+}
+
 /// Lets go of access entries that are past their retention.
 pub(super) async fn retain(log: EventLog, days: u32, mut stopping: watch::Receiver<bool>) {
     loop {

@@ -50,7 +50,9 @@ use crate::http_api;
 use crate::listening::listen;
 use crate::protos;
 
-use background::{check_rows, retain, sample_quality, standing_of, tell_health, to_catch_up_with, watch_log};
+use background::{
+    check_rows, fill_local, retain, sample_quality, standing_of, tell_health, to_catch_up_with, watch_log,
+};
 use copies::Copies;
 use peers::Peers;
 use roles::Roles;
@@ -186,6 +188,9 @@ pub async fn start(config: &Config, telemetry: &Guard, unit_lists: Vec<UnitList>
         tokio::spawn(retain(log.clone(), config.log.access_retention_days, stopping.subscribe())),
     ];
     if roles.views {
+        if let Some(target) = to_catch_up_with(&log) {
+            background.push(tokio::spawn(fill_local(handle.clone(), log.clone(), target, stopping.subscribe())));
+        }
         background.push(tokio::spawn(sample_quality(handle.clone(), quality_history(config), stopping.subscribe())));
     }
     let tiles = ledger
