@@ -18,6 +18,7 @@ const RECORDS: usize = 1_500;
 /// So slow that what a copy does can be watched.
 const SLOW: &str = "views_bytes_per_s = 1048576\n";
 const TAKEN: &str = "views were taken from another process";
+const FILLED: &str = "entries that were not read here were copied from the brokers";
 const FOLDED: &str = "the log is folded from its beginning";
 
 /// Two processes that have folded the same records, and give copies slowly.
@@ -112,6 +113,7 @@ async fn a_new_views_process_takes_a_copy_is_not_ready_before_and_says_the_same(
     // What a giver may not have purged yet is purged here in any case.
     until("erasures are finished here too", || country.process("views-2").log().contains("were finished"));
     assert!(!dir.join("d/views-copied").exists(), "and that needs to be done once");
+    until("what it never read is copied from the brokers", || country.process("views-2").log().contains(FILLED));
 
     // Views that it has it keeps, after a stop and after a kill.
     country.process("views-2").stop();
