@@ -46,6 +46,10 @@ fn prepared(status: &GetStatusResponse) -> String {
         None => format!("{} is ordered", status.switching_to),
         Some(views) if !views.failed.is_empty() => format!("{}{ordered}: FAILED: {}", views.basis, views.failed),
         Some(views) if views.level => format!("{}{ordered}: level", views.basis),
+        Some(views) if views.entries_ordered > 0 => {
+            let (read, of) = (views.entries_ordered, views.entries_total);
+            format!("{}{ordered}: {read} of {of} entries read, to put changes in order", views.basis)
+        }
         Some(views) => format!("{}{ordered}: {} of {} entries", views.basis, views.entries, views.entries_total),
     }
 }

@@ -51,6 +51,7 @@ impl Core {
                 entries_total: prepared.of,
                 level: prepared.level,
                 failed: prepared.failed.clone().unwrap_or_default(),
+                entries_ordered: prepared.ordered,
             }),
         })
     }
