@@ -220,7 +220,7 @@ impl EventLog {
         }
     }
 
-    /// On Kafka: reads the changes before `until` that are not in the local files into them, as far as their bound leaves room: a body that is asked for
+    /// On Kafka: reads the changes before `until` that are not in the local files into them, as far as their bound and the disk leave room: a body that is asked for
     /// then costs no question to a broker. Nothing to do is found out from the local files alone. Returns how many
     /// entries were read. An embedded log is all local.
     ///

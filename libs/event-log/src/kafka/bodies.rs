@@ -192,9 +192,10 @@ impl Bodies {
         Ok(None)
     }
 
-    /// Whether another file can be begun without letting go of one.
+    /// Whether entries can be kept without letting go of others, now and when the next new ones come: what went for these is not to come back.
     pub(super) fn has_room(&self) -> bool {
-        self.bytes_max.is_none_or(|max| self.bytes() + self.file_bytes <= max)
+        let room = self.bytes_max.is_none_or(|max| self.bytes() + 2 * self.file_bytes <= max);
+        room && !self.lock().failing
     }
 
     fn keep(&self, entries: &[Logged], wanted: impl Fn(u64, u64) -> bool) {

@@ -146,11 +146,12 @@ impl Kafka {
         for (stream, partition, end) in until.iter() {
             let slot =
                 self.inner.layout.slot(stream, partition).ok_or(ReadError::NoSuchPartition { stream, partition })?;
+            let first = self.inner.ends.first_of(slot);
             let found = bodies
-                .first_missing(slot, self.inner.ends.first_of(slot), end.0)
+                .first_missing(slot, first, end.0)
                 .map_err(|e| ReadError::Client { detail: format!("{}: {e}", bodies.dir().display()) })?;
             missing |= found.is_some();
-            from.set(stream, partition, found.map_or(end, Index));
+            from.set(stream, partition, Index(found.unwrap_or(end.0.max(first))));
         }
         if !missing {
             return Ok(0);

@@ -361,6 +361,9 @@ fn difference_text(found: &Difference, context: &Context) -> String {
     if !found.record_samples.is_empty() {
         out += &format!("\nrecords that differ\n  {}\n", found.record_samples.join("\n  "));
     }
+    if versions.0 != versions.1 {
+        out += &format!("\nif that is right: 'hub views approve {} --reason …'\n", found.prepared_digest);
+    }
     out
 }
 

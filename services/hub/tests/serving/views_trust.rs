@@ -84,6 +84,7 @@ fn what_another_fold_version_said_otherwise_is_told_with_causes_and_fields() {
     let text = hub.ask(&["views", "diff", "--previous"]);
     let text = String::from_utf8_lossy(&text.stdout).into_owned();
     assert!(text.contains(&format!("fold version {of_earlier}")) && text.contains("cause"), "{text}");
+    assert!(text.contains("hub views approve"), "the next step is said: {text}");
     let digest = diff["prepared_digest"].as_str().expect("a digest");
     let unread = hub.ask(&["views", "approve", &"0".repeat(64), "--reason", "never read"]);
     assert_eq!(unread.status.code(), Some(3), "{}", stderr(&unread));
