@@ -134,6 +134,16 @@ async fn control_entries_come_before_the_changes_that_were_appended_after_them()
     }
 }
 
+/// Lets the brokers forget every change.
+fn delete_changes(topics: &Topics) {
+    let mut records = rdkafka::TopicPartitionList::new();
+    for p in 0..4 {
+        records.add_partition_offset(&topics.topic(Stream::Change), p, rdkafka::Offset::End).expect("fits");
+    }
+    let admin = brokers::admin(&topics.0.bootstrap);
+    block_on(admin.delete_records(&records, &AdminOptions::new())).expect("deleted");
+}
+
 #[tokio::test]
 async fn local_files_give_what_brokers_no_longer_have() {
     let topics = Topics::new("local");
@@ -147,12 +157,7 @@ async fn local_files_give_what_brokers_no_longer_have() {
     drop(log);
     let log = Kafka::open(&options).expect("opened");
     assert!(log.local_bytes() > 0);
-    let mut records = rdkafka::TopicPartitionList::new();
-    for p in 0..4 {
-        records.add_partition_offset(&topics.topic(Stream::Change), p, rdkafka::Offset::End).expect("fits");
-    }
-    let admin = brokers::admin(&options.bootstrap);
-    block_on(admin.delete_records(&records, &AdminOptions::new())).expect("deleted");
+    delete_changes(&topics);
     for e in &whole {
         assert_eq!(&log.read(e.locator).expect("it is in the local files"), e);
     }
@@ -204,11 +209,7 @@ async fn local_files_are_filled_with_what_was_not_read_here() {
     }
     let log = Kafka::open(&options).expect("opened");
     assert_eq!(log.fill_local(&until, |_, _| true).expect("filled"), whole.len() as u64);
-    let mut records = rdkafka::TopicPartitionList::new();
-    for p in 0..4 {
-        records.add_partition_offset(&topics.topic(Stream::Change), p, rdkafka::Offset::End).expect("fits");
-    }
-    block_on(brokers::admin(&options.bootstrap).delete_records(&records, &AdminOptions::new())).expect("deleted");
+    delete_changes(&topics);
     for e in &whole {
         assert_eq!(&log.read(e.locator).expect("it is in the local files"), e);
     }
